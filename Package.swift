@@ -1,0 +1,70 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house, floor by floor. A target imports only targets of lower floors; the build checks it
+// (`swift build --explicit-target-dependency-import-check error`).
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let swiftSettings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies + ["Support"], swiftSettings: swiftSettings)
+}
+
+let package = Package(
+  name: "Tachornis",
+  products: [
+    .library(name: "Tachornis", targets: ["Tachornis"]),
+    .executable(name: "tachornis", targets: ["tachornis-cli"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+  ],
+  targets: [
+    // Floor 0
+    .target(name: "CKernels"),
+    library("Core"),
+    // Floor 1
+    library("Tensors", ["Core"]),
+    library("Formats", ["Core"]),
+    // Floor 2
+    library("CPUBackend", ["Core", "Tensors", "CKernels"]),
+    library("Networks", ["Core", "Tensors"]),
+    // Floor 3
+    library("Models", ["Core", "Tensors", "Networks", "Formats"]),
+    // Floor 5
+    library("Training", ["Core", "Tensors", "Networks", "Models", "Formats"]),
+    // Floor 7
+    library("Tachornis", ["Core", "Tensors", "CPUBackend", "Formats", "Networks", "Models", "Training"]),
+    .executableTarget(
+      name: "tachornis-cli",
+      dependencies: [
+        "Core", "Tensors", "CPUBackend", "CKernels", "Formats", "Networks", "Models", "Training", argumentParser,
+      ],
+      swiftSettings: swiftSettings),
+
+    .target(
+      name: "Support", dependencies: ["Core", "Tensors", "CPUBackend"], path: "Tests/Support",
+      swiftSettings: swiftSettings),
+    tests("CoreTests", ["Core"]),
+    tests("TensorsTests", ["Core", "Tensors", "CPUBackend"]),
+    tests("FormatsTests", ["Core", "Formats"]),
+    tests("CPUBackendTests", ["Core", "Tensors", "CPUBackend", "CKernels"]),
+    tests("NetworksTests", ["Core", "Tensors", "CPUBackend", "Networks"]),
+    tests("ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"]),
+    tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
+    tests("CommandTests", ["Core"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu11
+)

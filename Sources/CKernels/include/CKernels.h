@@ -1,0 +1,14 @@
+// The CPU kernels. One header and one or more .c files per concept; see context.h for what holds of all of them.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include "attention.h"
+#include "context.h"
+#include "crossentropy.h"
+#include "elementwise.h"
+#include "matmul.h"
+#include "optimizer.h"
+#include "reduce.h"
+#include "rows.h"
+
+#endif
