@@ -16,8 +16,9 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
   .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies + ["Support"], swiftSettings: swiftSettings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies + ["Support"], exclude: exclude, swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -61,7 +62,8 @@ let package = Package(
     tests("FormatsTests", ["Core", "Formats"]),
     tests("CPUBackendTests", ["Core", "Tensors", "CPUBackend", "CKernels"]),
     tests("NetworksTests", ["Core", "Tensors", "CPUBackend", "Networks"]),
-    tests("ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"]),
+    tests(
+      "ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"], exclude: ["Fixtures"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
     tests("CommandTests", ["Core"]),
   ],
