@@ -1,0 +1,228 @@
+/// What the cases of `Op` carry.
+
+/// A value given at run time: its place in the program's list of inputs is found by `id`.
+public struct Input: Hashable, Sendable {
+  package let id: Int
+  public let name: String
+  public let type: TensorType
+}
+
+/// A value known when the graph is made: one number repeated, or an array.
+public enum Literal: Hashable, Sendable {
+  case fill(Scalar, TensorType)
+  case data(TensorData)
+}
+
+/// A number that is exact in any element type.
+public enum Scalar: Hashable, Sendable {
+  case integer(Int64)
+  case float(Double)
+
+  public var double: Double {
+    switch self {
+    case .integer(let value): Double(value)
+    case .float(let value): value
+    }
+  }
+
+  /// As an integer; fractions are cut off, what does not fit saturates, NaN gives 0.
+  public var integer: Int64 {
+    switch self {
+    case .integer(let value): value
+    case .float(let value): Int64(saturating: value)
+    }
+  }
+}
+
+extension Int64 {
+  /// Towards zero; beyond the range the nearest end; 0 for NaN.
+  package init(saturating value: Double) {
+    if value.isNaN {
+      self = 0
+    } else if value >= 9.2233720368547758e18 {
+      self = .max
+    } else if value <= -9.2233720368547758e18 {
+      self = .min
+    } else {
+      self = Int64(value)
+    }
+  }
+}
+
+public enum Distribution: Hashable, Sendable {
+  /// 32 random bits as a non-negative int64, or as an int32.
+  case bits
+  /// [0, 1) in steps of 2^-24.
+  case uniform
+  case normal
+}
+
+public enum Unary: Hashable, Sendable, CaseIterable {
+  case negate, absolute, sign, exp, log, squareRoot, reciprocalSquareRoot, reciprocal
+  case sine, cosine, tanh, erf, sigmoid, floor, ceil, round
+  case logicalNot, bitwiseNot
+  /// bool result: neither infinite nor NaN
+  case isFinite
+  case relu, reluSquared, geluTanh, geluErf, silu
+}
+
+/// The activations that a matrix product can apply as it writes its result.
+public enum Activation: String, Hashable, Sendable, CaseIterable, Codable {
+  case relu, reluSquared, geluTanh, geluErf, silu
+
+  public var unary: Unary {
+    switch self {
+    case .relu: .relu
+    case .reluSquared: .reluSquared
+    case .geluTanh: .geluTanh
+    case .geluErf: .geluErf
+    case .silu: .silu
+    }
+  }
+}
+
+extension Unary {
+  /// The activation of the same name, if this is one.
+  package var activation: Activation? { Activation.allCases.first { $0.unary == self } }
+}
+
+/// Arithmetic on two operands of one type. Integers wrap; integer division truncates and gives 0 for a divisor of 0;
+/// `modulo` has the sign of the divisor.
+public enum Binary: Hashable, Sendable, CaseIterable {
+  case add, subtract, multiply, divide, maximum, minimum, power, modulo
+  case and, or, xor, shiftLeft, shiftRight
+}
+
+public enum Comparison: Hashable, Sendable, CaseIterable {
+  case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual
+}
+
+public enum Reduction: Int, Hashable, Sendable, CaseIterable {
+  case sum = 0, product, maximum, minimum, sumOfSquares
+  /// bool: and
+  case all
+  /// bool: or
+  case any
+}
+
+/// `start ..< end` in steps of `step` along one axis.
+public struct Slice: Hashable, Sendable {
+  public var start: Int
+  public var end: Int
+  public var step: Int
+
+  public init(_ start: Int, _ end: Int, step: Int = 1) {
+    self.start = start
+    self.end = end
+    self.step = step
+  }
+
+  public var count: Int { max(0, (end - start + step - 1) / step) }
+}
+
+/// Zeros added along one axis: before, after, and between each two neighbours.
+public struct Padding: Hashable, Sendable {
+  public var before: Int
+  public var after: Int
+  public var between: Int
+
+  public init(before: Int = 0, after: Int = 0, between: Int = 0) {
+    self.before = before
+    self.after = after
+    self.between = between
+  }
+}
+
+/// A matrix product and what is done to its result while it is written: `residual + activation(a · b + bias)`.
+public struct Matmul: Hashable, Sendable {
+  public var transposeA = false
+  public var transposeB = false
+  /// The type of the result; sums are kept in `accumulator` of the operands' type whatever it is.
+  public var type: ElementType
+  public var bias = false
+  public var activation: Activation?
+  /// Whether `a · b + bias` is a second result.
+  public var keepsPreActivation = false
+  public var residual = false
+
+  public init(transposeA: Bool = false, transposeB: Bool = false, type: ElementType) {
+    self.transposeA = transposeA
+    self.transposeB = transposeB
+    self.type = type
+  }
+}
+
+public struct Norm: Hashable, Sendable {
+  public var epsilon: Double
+  public var weight: Bool
+  public var bias: Bool
+}
+
+/// Rotation of pairs of a head's elements by an angle that grows with the position: (2i, 2i+1) if interleaved, else
+/// (i, i + d/2). Su et al., RoFormer (2021), arXiv:2104.09864.
+public struct Rotary: Hashable, Sendable {
+  public var interleaved: Bool
+  public var inverse: Bool
+}
+
+/// Which keys a query sees and how scores become weights; see `CKernels/include/attention.h` for the formula.
+public struct Attention: Hashable, Sendable {
+  public var scale: Double
+  public var causal: Bool
+  /// Keys farther back than this are not seen; nil: no limit.
+  public var window: Int?
+  public var softcap: Double?
+  public var segments = false
+  public var sinks = false
+
+  public init(scale: Double, causal: Bool = true, window: Int? = nil, softcap: Double? = nil) {
+    self.scale = scale
+    self.causal = causal
+    self.window = window
+    self.softcap = softcap
+  }
+}
+
+/// Cross-entropy of `x · weightᵀ` against targets without holding the logits; negative targets do not count.
+public struct LinearCrossEntropy: Hashable, Sendable {
+  public var softcap: Double?
+  /// Whether the loss is a result.
+  public var loss: Bool
+  /// Whether the gradients (with `dloss` as an input) are results.
+  public var gradient: Bool
+  /// The type of the weight's gradient: the weight's, or float32.
+  public var weightGradientType: ElementType
+}
+
+/// One AdamW step over many tensors; see `CKernels/include/optimizer.h` for the formula.
+public struct AdamW: Hashable, Sendable {
+  public var beta1: Double
+  public var beta2: Double
+  public var epsilon: Double
+  /// One per tensor.
+  public var weightDecay: [Double]
+  /// Factors on the learning rate, one per tensor.
+  public var rateScale: [Double]
+  /// For which tensors a bfloat16 copy of the new parameter is a result too.
+  public var working: [Bool]
+
+  public var tensors: Int { weightDecay.count }
+}
+
+/// An elementwise expression: steps in order, each refers to inputs or earlier steps; the last step is the result.
+public struct Fusion: Hashable, Sendable {
+  public enum Operand: Hashable, Sendable {
+    case input(Int)
+    case step(Int)
+  }
+
+  public struct Step: Hashable, Sendable {
+    public var op: Op
+    public var operands: [Operand]
+    public var type: ElementType
+  }
+
+  public var steps: [Step]
+  /// The shape of the result, without which inputs that are all broadcast would not say it.
+  public var shape: Shape
+}

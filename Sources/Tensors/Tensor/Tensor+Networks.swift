@@ -1,0 +1,88 @@
+/// Products, and the composites of neural networks.
+
+extension Tensor {
+  /// Matrix product over the last two axes; leading axes broadcast.
+  ///
+  /// - Parameter type: of the result; that of the operands if nil. Sums are kept in float32 (float64, int32) in any case.
+  /// - Cost: 2 m n k FLOPs.
+  public func matmul(
+    _ other: Tensor, transposeA: Bool = false, transposeB: Bool = false, type: ElementType? = nil
+  ) -> Tensor {
+    let element = ElementType.promote(element, other.element)
+    let product = element == .int8 || element == .uint8 ? ElementType.int32 : element
+    return .record(
+      .matmul(Matmul(transposeA: transposeA, transposeB: transposeB, type: type ?? product)),
+      [cast(element), other.cast(element)])
+  }
+
+  /// `x · weightᵀ + bias` over the last axis: `self [..., in]`, `weight [out, in]`, `bias [out]`.
+  public func linear(_ weight: Tensor, bias: Tensor? = nil) -> Tensor {
+    let rows = rank == 2 ? self : flattened(from: 0, through: -2)
+    var result = rows.matmul(weight, transposeB: true)
+    if let bias { result = result + bias.cast(result.element) }
+    return result.reshaped(Array(shape.dimensions.dropLast()) + [weight.shape[0]])
+  }
+
+  /// Along the last axis.
+  public func softmax() -> Tensor { .record(.softmax, [self]) }
+
+  /// `x / sqrt(mean(x²) + epsilon) * weight` along the last axis. Zhang and Sennrich (2019), arXiv:1910.07467.
+  public func rmsNorm(_ weight: Tensor? = nil, epsilon: Double = 1e-6) -> Tensor {
+    let norm = Norm(epsilon: epsilon, weight: weight != nil, bias: false)
+    return Tensor.record(.rmsNorm(norm), [self] + (weight.map { [$0] } ?? []))
+  }
+
+  /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` along the last axis. Ba et al. (2016), arXiv:1607.06450.
+  public func layerNorm(_ weight: Tensor? = nil, bias: Tensor? = nil, epsilon: Double = 1e-5) -> Tensor {
+    precondition(weight != nil || bias == nil, "a layer norm with a bias has a weight")
+    let norm = Norm(epsilon: epsilon, weight: weight != nil, bias: bias != nil)
+    return Tensor.record(.layerNorm(norm), [self] + [weight, bias].compactMap(\.self))
+  }
+
+  /// Rotates `self [batch, positions, heads, size]` by the angles whose cosines and sines are given, float32 of shape
+  /// [positions, size / 2] or [batch, positions, size / 2].
+  public func rotary(cosines: Tensor, sines: Tensor, interleaved: Bool = false) -> Tensor {
+    .record(.rotary(Rotary(interleaved: interleaved, inverse: false)), [self, cosines, sines])
+  }
+
+  /// Attention of queries `[batch, t, heads, size]` to keys and values `[batch, s, kvHeads, size]`.
+  ///
+  /// - Parameters:
+  ///   - segments: int32 [batch, s]: positions of different segments do not see each other (packed sequences).
+  ///   - sinks: float32 [heads]: a logit for each head that takes weight and gives nothing.
+  /// - Cost: 4 batch · heads · t · s · size FLOPs, half of it if causal.
+  public static func attention(
+    _ queries: Tensor, _ keys: Tensor, _ values: Tensor, _ options: Attention, segments: Tensor? = nil,
+    sinks: Tensor? = nil
+  ) -> Tensor {
+    var options = options
+    options.segments = segments != nil
+    options.sinks = sinks != nil
+    return record(.attention(options), [queries, keys, values] + [segments, sinks].compactMap(\.self))
+  }
+
+  /// The cross-entropy of each row of `self [n, c]` as logits `self · weightᵀ` (`weight [v, c]`) against `targets [n]`
+  /// (int32), without holding the logits: float32 [n], 0 where the target is negative.
+  public func linearCrossEntropy(_ weight: Tensor, targets: Tensor, softcap: Double? = nil) -> Tensor {
+    let options = LinearCrossEntropy(softcap: softcap, loss: true, gradient: false, weightGradientType: weight.element)
+    return .record(.linearCrossEntropy(options), [self, weight, targets])
+  }
+
+  /// log softmax along the last axis.
+  public func logSoftmax() -> Tensor { self - logSumExp().expanded(at: -1) }
+
+  /// Zeroes a fraction of the elements and scales the others up, so that the mean stays.
+  public func dropout(_ rate: Double, key: Tensor, stream: UInt64) -> Tensor {
+    if rate <= 0 { return self }
+    let kept = Tensor.uniform(shape, key: key, stream: stream) .>= rate
+    return kept.select(self * (1 / (1 - rate)), .zeros([], element))
+  }
+
+  /// Stops gradients: the same value, but a constant for `gradients(of:)`.
+  public func detached() -> Tensor { CustomOp.detach([self])[0] }
+}
+
+extension CustomOp {
+  static let detach = CustomOp(
+    name: "detach", resultTypes: { [$0[0]] }, gradient: nil, reference: { inputs, results in results[0].assign(inputs[0]) })
+}
