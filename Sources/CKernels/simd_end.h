@@ -1,0 +1,2 @@
+// Closes the vector section that simd_begin.h opened.
+#pragma clang attribute pop
