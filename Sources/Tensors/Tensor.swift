@@ -80,20 +80,23 @@ public final class Scope: Sendable, Hashable {
   public let parent: Scope?
   /// Whether the values inside may be dropped after the forward pass and computed again for the backward pass.
   let rematerialised: Bool
+  /// Whether this is the gradient of its parent.
+  let isBackward: Bool
 
   @TaskLocal package static var current: Scope?
 
-  init(_ name: String, parent: Scope?, rematerialised: Bool) {
+  init(_ name: String, parent: Scope?, rematerialised: Bool, isBackward: Bool = false) {
     self.name = name
     self.parent = parent
     self.rematerialised = rematerialised
+    self.isBackward = isBackward
   }
 
   /// All names from the outermost in, joined by dots.
   public var path: String { parent.map { $0.path + "." + name } ?? name }
 
   /// This scope or the nearest around it that is to be computed again.
-  var region: Scope? { rematerialised ? self : parent?.region }
+  var region: Scope? { isBackward ? nil : rematerialised ? self : parent?.region }
 
   public static func == (a: Scope, b: Scope) -> Bool { a === b }
   public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }

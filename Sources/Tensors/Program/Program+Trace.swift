@@ -29,14 +29,19 @@ extension Program {
   }
 
   /// All nodes that the roots depend on, inputs before what uses them; nodes whose values are known count as leaves.
-  static func reachable(from roots: [Node]) -> [Node] {
+  static func reachable(from roots: [Node]) -> [Node] { reachable(from: roots, stopsAtValues: true) }
+
+  /// All nodes that the roots depend on, in rising order.
+  static func reachableWithoutValues(from roots: [Node]) -> [Node] { reachable(from: roots, stopsAtValues: false) }
+
+  private static func reachable(from roots: [Node], stopsAtValues: Bool) -> [Node] {
     var seen = Set<Int>()
     var found: [Node] = []
     var pending = roots
     while let node = pending.popLast() {
       guard seen.insert(node.id).inserted else { continue }
       found.append(node)
-      if node.knownValues == nil { pending.append(contentsOf: node.inputs.lazy.map(\.node)) }
+      if !stopsAtValues || node.knownValues == nil { pending.append(contentsOf: node.inputs.lazy.map(\.node)) }
     }
     return found.sorted { $0.id < $1.id }
   }
