@@ -1,0 +1,55 @@
+// How the learning rate changes over a run.
+//
+// Invariant: a pure function of the step, so that a resumed run goes on with the rates of an uninterrupted one. Steps count
+// from 1; step `total` is the last.
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#elseif canImport(Darwin)
+  internal import Darwin
+#endif
+
+/// A warm-up, then a course, as factors on a peak learning rate.
+public struct Schedule: Hashable, Sendable, Codable {
+  /// What follows the warm-up.
+  public enum Course: Hashable, Sendable, Codable {
+    /// The peak to the end.
+    case constant
+    /// In a straight line to `final` times the peak.
+    case linear(final: Double)
+    /// Along half a cosine to `final` times the peak: Loshchilov and Hutter (2017), arXiv:1608.03983.
+    case cosine(final: Double)
+    /// The peak, then in the last `share` of the run in a straight line to `final` times it: Hu et al., MiniCPM (2024),
+    /// arXiv:2404.06395.
+    case stable(share: Double, final: Double)
+  }
+
+  /// The highest learning rate.
+  public var peak = 1e-3
+  /// Over how many steps the rate rises from 0.
+  public var warmup = 0
+  public var course = Course.constant
+
+  public init(peak: Double = 1e-3, warmup: Int = 0, course: Course = .constant) {
+    self.peak = peak
+    self.warmup = warmup
+    self.course = course
+  }
+
+  /// The learning rate of step `step`, counted from 1, of a run of `total` steps.
+  public func rate(at step: Int, of total: Int) -> Double {
+    if step < warmup { return peak * Double(max(step, 0)) / Double(warmup) }
+    let rest = Double(max(total - warmup, 1))
+    let progress = min(max(Double(step - warmup) / rest, 0), 1)
+    switch course {
+    case .constant: return peak
+    case .linear(let final): return peak * (1 + (final - 1) * progress)
+    case .cosine(let final): return peak * (final + (1 - final) * (1 + cos(.pi * progress)) / 2)
+    case .stable(let share, let final):
+      let start = 1 - min(Double(total) * share / rest, 1)
+      return progress <= start ? peak : peak * (1 + (final - 1) * (progress - start) / (1 - start))
+    }
+  }
+}
