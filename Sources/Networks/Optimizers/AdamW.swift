@@ -2,21 +2,31 @@
 //
 // Invariant: one operation of the graph updates all parameters; vectors are not decayed.
 
+public import Core
 internal import Tensors
 
 /// Steps along the mean gradient divided by its root mean square, and decays weights apart from that.
-public struct AdamWOptimizer: Optimizer, Hashable, Codable {
+public struct AdamWOptimizer: Optimizer, Configuration, Hashable {
   public var beta1 = 0.9
   public var beta2 = 0.95
   public var epsilon = 1e-8
   /// By which share, times the learning rate, matrices and embeddings shrink in a step.
   public var weightDecay = 0.1
 
-  public init(beta1: Double = 0.9, beta2: Double = 0.95, epsilon: Double = 1e-8, weightDecay: Double = 0.1) {
+  public init() {}
+
+  public init(beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double) {
     self.beta1 = beta1
     self.beta2 = beta2
     self.epsilon = epsilon
     self.weightDecay = weightDecay
+  }
+
+  public func problems() -> [ConfigurationProblem] {
+    check(beta1 >= 0 && beta1 < 1, "beta1", beta1, "must be from 0 to less than 1")
+    check(beta2 >= 0 && beta2 < 1, "beta2", beta2, "must be from 0 to less than 1")
+    check(epsilon > 0, "epsilon", epsilon, "must be positive")
+    check(weightDecay >= 0, "weightDecay", weightDecay, "must not be negative")
   }
 
   public func stateNames(for parameter: Parameter) -> [String] { ["mean", "square"] }

@@ -3,10 +3,11 @@
 // Invariant: matrices of hidden layers step by an (almost) orthogonal matrix, whatever the gradient's spectrum; everything
 // else (embeddings, heads, vectors) steps by AdamW.
 
+public import Core
 public import Tensors
 
 /// Momentum, orthogonalised, for matrices; AdamW for the rest.
-public struct MuonOptimizer: Optimizer, Hashable, Codable {
+public struct MuonOptimizer: Optimizer, Configuration, Hashable {
   /// How far a step of a matrix goes.
   public enum Scale: String, Hashable, Sendable, Codable, CaseIterable {
     /// sqrt(max(1, outputs / inputs)): the change of the map's output does not depend on its shape.
@@ -31,6 +32,13 @@ public struct MuonOptimizer: Optimizer, Hashable, Codable {
   public var adamW = AdamWOptimizer()
 
   public init() {}
+
+  public func problems() -> [ConfigurationProblem] {
+    check(momentum >= 0 && momentum < 1, "momentum", momentum, "must be from 0 to less than 1")
+    check(iterations >= 1 && iterations <= 50, "iterations", iterations, "must be from 1 to 50")
+    check(rateScale > 0, "rateScale", rateScale, "must be positive")
+    check(weightDecay >= 0, "weightDecay", weightDecay, "must not be negative")
+  }
 
   private func isMatrix(_ parameter: Parameter) -> Bool { parameter.role == .matrix && parameter.shape.rank >= 2 }
 

@@ -1,7 +1,9 @@
 // The optimizers that a run can choose from: one visible list.
 
+public import Core
+
 /// Which optimizer, with its settings.
-public enum OptimizerConfiguration: Hashable, Sendable, Codable {
+public enum OptimizerConfiguration: ConfigurationChoice, Hashable {
   case adamW(AdamWOptimizer)
   case muon(MuonOptimizer)
   case sgd(SGDOptimizer)

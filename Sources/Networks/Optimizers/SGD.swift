@@ -2,10 +2,11 @@
 //
 // Invariant: the weight decay is decoupled, as in AdamW, so that it means the same for every optimizer here.
 
+public import Core
 internal import Tensors
 
 /// Steps against the gradient, or against a running sum of gradients.
-public struct SGDOptimizer: Optimizer, Hashable, Codable {
+public struct SGDOptimizer: Optimizer, Configuration, Hashable {
   /// Which share of the running sum a step keeps; 0: plain gradient descent, which remembers nothing.
   public var momentum = 0.9
   /// Whether to step from where the momentum is going to lead.
@@ -13,10 +14,17 @@ public struct SGDOptimizer: Optimizer, Hashable, Codable {
   /// By which share, times the learning rate, matrices and embeddings shrink in a step.
   public var weightDecay = 0.0
 
-  public init(momentum: Double = 0.9, nesterov: Bool = false, weightDecay: Double = 0) {
+  public init() {}
+
+  public init(momentum: Double, nesterov: Bool = false, weightDecay: Double = 0) {
     self.momentum = momentum
     self.nesterov = nesterov
     self.weightDecay = weightDecay
+  }
+
+  public func problems() -> [ConfigurationProblem] {
+    check(momentum >= 0 && momentum < 1, "momentum", momentum, "must be from 0 to less than 1")
+    check(weightDecay >= 0, "weightDecay", weightDecay, "must not be negative")
   }
 
   public func stateNames(for parameter: Parameter) -> [String] { momentum == 0 ? [] : ["velocity"] }

@@ -3,6 +3,8 @@
 // Invariant: a pure function of the step, so that a resumed run goes on with the rates of an uninterrupted one. Steps count
 // from 1; step `total` is the last.
 
+public import Core
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)
@@ -12,9 +14,9 @@
 #endif
 
 /// A warm-up, then a course, as factors on a peak learning rate.
-public struct Schedule: Hashable, Sendable, Codable {
+public struct Schedule: Configuration, Hashable {
   /// What follows the warm-up.
-  public enum Course: Hashable, Sendable, Codable {
+  public enum Course: ConfigurationChoice, Hashable {
     /// The peak to the end.
     case constant
     /// In a straight line to `final` times the peak.
@@ -24,18 +26,36 @@ public struct Schedule: Hashable, Sendable, Codable {
     /// The peak, then in the last `share` of the run in a straight line to `final` times it: Hu et al., MiniCPM (2024),
     /// arXiv:2404.06395.
     case stable(share: Double, final: Double)
+
+    public static let choices: [Course] = [
+      .constant, .linear(final: 0), .cosine(final: 0.1), .stable(share: 0.2, final: 0),
+    ]
   }
 
   /// The highest learning rate.
   public var peak = 1e-3
   /// Over how many steps the rate rises from 0.
   public var warmup = 0
-  public var course = Course.constant
+  public var course = Course.cosine(final: 0.1)
 
-  public init(peak: Double = 1e-3, warmup: Int = 0, course: Course = .constant) {
+  public init() {}
+
+  public init(peak: Double, warmup: Int = 0, course: Course = .constant) {
     self.peak = peak
     self.warmup = warmup
     self.course = course
+  }
+
+  public func problems() -> [ConfigurationProblem] {
+    check(peak >= 0 && peak.isFinite, "peak", peak, "must be 0 or a positive number")
+    check(warmup >= 0, "warmup", warmup, "must not be negative")
+    switch course {
+    case .constant: []
+    case .linear(let final), .cosine(let final): check(final >= 0, "course.final", final, "must not be negative")
+    case .stable(let share, let final):
+      check(share >= 0 && share <= 1, "course.stable.share", share, "must be from 0 to 1")
+      check(final >= 0, "course.stable.final", final, "must not be negative")
+    }
   }
 
   /// The learning rate of step `step`, counted from 1, of a run of `total` steps.
