@@ -220,9 +220,20 @@ public struct Fusion: Hashable, Sendable {
     public var op: Op
     public var operands: [Operand]
     public var type: ElementType
+
+    package init(op: Op, operands: [Operand], type: ElementType) {
+      self.op = op
+      self.operands = operands
+      self.type = type
+    }
   }
 
   public var steps: [Step]
   /// The shape of the result, without which inputs that are all broadcast would not say it.
   public var shape: Shape
+
+  package init(steps: [Step], shape: Shape) {
+    self.steps = steps
+    self.shape = shape
+  }
 }

@@ -4,8 +4,8 @@
 /// of the group needs that producer's result. Casts, broadcasts and single numbers are cheaper to do again than to store, so
 /// each group that reads one has its own.
 extension Program {
-  private static let maximumSteps = 80
-  private static let maximumInputs = 14
+  private static let maximumSteps = 20
+  private static let maximumInputs = 10
 
   mutating func fuse() {
     let producers = producers
