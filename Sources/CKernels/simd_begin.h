@@ -8,15 +8,18 @@
 //   #include "simd_end.h"
 //
 // Guard the file's whole contents with #if defined(__x86_64__) (or __aarch64__) where the set needs it.
+// A function may ask for more with target(CK_SIMD_FEATURES ",avx512bf16") (its own attribute replaces the section's).
 // System headers must come before: their functions must not get the target attribute.
 #if defined(CK_SIMD_AVX512)
 #define CK_SIMD_NAME(name) name##_avx512
+#define CK_SIMD_FEATURES "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"
 #define CK_V_BYTES 64
 #define CK_V_FMA 1
 #pragma clang attribute push( \
     __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
 #elif defined(CK_SIMD_AVX2)
 #define CK_SIMD_NAME(name) name##_avx2
+#define CK_SIMD_FEATURES "avx2,fma,f16c"
 #define CK_V_BYTES 32
 #define CK_V_FMA 1
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
