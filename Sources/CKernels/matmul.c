@@ -22,7 +22,6 @@ static bool is_int8_product(const ck_matmul_arguments *m) {
 static const ck_matmul_kernel *choose(const ck_context *context, const ck_matmul_arguments *m) {
   bool floats = is_float_product(m), int8 = is_int8_product(m);
   bool bf16 = floats && m->type_a == CK_BF16 && m->type_b == CK_BF16;
-  (void)bf16;
   if (!floats && !int8) return NULL;
 #if defined(__x86_64__)
   switch (context->isa) {
@@ -30,9 +29,9 @@ static const ck_matmul_kernel *choose(const ck_context *context, const ck_matmul
     case CK_AVX512:
       if (int8) return context->vnni ? &ck_matmul_i8_avx512 : NULL;
       return bf16 && context->bf16 ? &ck_matmul_bf16_avx512 : &ck_matmul_f32_avx512;
-    case CK_AMX: return int8 ? &ck_matmul_i8_avx512 : &ck_matmul_f32_avx512;
+    case CK_AMX: return int8 ? &ck_matmul_i8_amx : bf16 ? &ck_matmul_bf16_amx : &ck_matmul_f32_avx512;
     case CK_AMX_EMULATED:
-      return int8 ? &ck_matmul_i8_avx512 : &ck_matmul_f32_avx512;
+      return int8 ? &ck_matmul_i8_amx_emulated : bf16 ? &ck_matmul_bf16_amx_emulated : &ck_matmul_f32_avx512;
     default: return NULL;
   }
 #elif defined(__aarch64__)

@@ -55,6 +55,8 @@ typedef struct {
 #if defined(__x86_64__)
 extern const ck_matmul_kernel ck_matmul_f32_avx2;
 extern const ck_matmul_kernel ck_matmul_f32_avx512, ck_matmul_bf16_avx512, ck_matmul_i8_avx512;
+extern const ck_matmul_kernel ck_matmul_bf16_amx, ck_matmul_i8_amx;
+extern const ck_matmul_kernel ck_matmul_bf16_amx_emulated, ck_matmul_i8_amx_emulated;
 #elif defined(__aarch64__)
 extern const ck_matmul_kernel ck_matmul_f32_neon, ck_matmul_bf16_neon, ck_matmul_i8_neon;
 #endif
