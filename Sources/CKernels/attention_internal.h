@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "include/attention.h"
+#include "tasks.h"
 
 // Row `t` may see the keys first..<end (and of those, the keys of its own segment). Both limits grow with t.
 static inline int64_t ck_attention_first_key(const ck_attention_arguments *arguments, int64_t t) {

@@ -76,12 +76,12 @@ static void forward_head(void *argument, int64_t index, int worker) {
 }
 
 static size_t forward_scratch(const ck_context *context, const ck_attention_arguments *a) {
-  return (size_t)ck_pool_threads(context->pool) * forward_worker_bytes(a);
+  return (size_t)ck_threads(context) * forward_worker_bytes(a);
 }
 
 static void forward(const ck_context *context, const ck_attention_arguments *a, void *scratch) {
   region r = {a, scratch, forward_worker_bytes(a), NULL};
-  ck_pool_run(context->pool, a->batch * a->heads, forward_head, &r);
+  ck_run(context, a->batch * a->heads, forward_head, &r);
 }
 
 // Per worker: scores and d_p [keys], d_q [head_size], d_k and d_v [keys, head_size].
@@ -143,13 +143,13 @@ static size_t sink_bytes(const ck_attention_arguments *a) {
 }
 
 static size_t backward_scratch(const ck_context *context, const ck_attention_arguments *a) {
-  return sink_bytes(a) + (size_t)ck_pool_threads(context->pool) * backward_worker_bytes(a);
+  return sink_bytes(a) + (size_t)ck_threads(context) * backward_worker_bytes(a);
 }
 
 static void backward(const ck_context *context, const ck_attention_arguments *a, void *scratch) {
   bool sinks = a->sinks && a->d_sinks;
   region r = {a, (char *)scratch + sink_bytes(a), backward_worker_bytes(a), sinks ? scratch : NULL};
-  ck_pool_run(context->pool, a->batch * a->kv_heads, backward_kv_head, &r);
+  ck_run(context, a->batch * a->kv_heads, backward_kv_head, &r);
   if (sinks) ck_attention_sum_sinks(a, scratch);
 }
 
