@@ -27,6 +27,9 @@ package final class MappedFile: @unchecked Sendable {
 
   package var count: Int { bytes.count }
 
+  /// The contents as bytes that have a type.
+  package var text: UnsafeBufferPointer<UInt8> { bytes.bindMemory(to: UInt8.self) }
+
   /// Maps the file at `path`. Throws `FileError` where it is missing, not readable or not a regular file.
   package init(path: String) throws(FileError) {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

@@ -1,0 +1,162 @@
+// Byte-level byte-pair encoding (Sennrich, Haddow, Birch 2016; Radford et al. 2019): a piece of text starts as single
+// bytes, and the pair of neighbours with the lowest rank is merged until no pair is in the table.
+//
+// Invariant: every byte has a token, so every byte string encodes, and decoding is concatenation. The value is immutable;
+// encoders borrow scratch memory from a pool, so any number of threads may encode at once.
+
+internal import Synchronization
+
+/// A byte-level BPE tokenizer: vocabulary, merges, splitting rule, special tokens.
+public final class BytePairEncoding: Tokenizer {
+  /// Where the ranks of merges come from.
+  package enum Merges: Sendable {
+    /// Pairs in order of rank; the result of each is the token with the joined bytes (Hugging Face).
+    case list([(left: Int32, right: Int32)])
+    /// Any two tokens whose joined bytes are a token merge, and the rank is its number (tiktoken).
+    case vocabulary
+  }
+
+  public let splitRule: SplitRule
+  public let specialTokens: [String: Int32]
+  public let vocabularySize: Int
+  public let endOfText: Int32?
+  public let fingerprint: UInt64
+
+  let table: TokenTable
+  let merges: Merges
+  /// Whether a piece that is a token as a whole is that token even where merging would not get there.
+  let takesWholePieces: Bool
+  /// Spelling of special tokens by number.
+  private let specialSpellings: [Int32: [UInt8]]
+  private let specialScanner: SpecialTokenScanner
+  private let rules: MergeRules
+  private let idle = Mutex<[EncodingScratch]>([])
+
+  /// Makes a tokenizer.
+  ///
+  /// `tokens` are the byte strings of tokens 0, 1, 2, … (empty for a hole). Throws `FormatsError` where a byte has no
+  /// token, a merge has no result, or a special token's number is taken.
+  package init(
+    tokens: [[UInt8]], merges: Merges, splitRule: SplitRule, specialTokens: [String: Int32],
+    takesWholePieces: Bool? = nil, endOfText: String? = nil
+  ) throws(FormatsError) {
+    table = TokenTable(tokens)
+    self.merges = merges
+    self.splitRule = splitRule
+    self.specialTokens = specialTokens
+    if case .vocabulary = merges {
+      self.takesWholePieces = true
+    } else {
+      self.takesWholePieces = takesWholePieces ?? false
+    }
+    var spellings: [Int32: [UInt8]] = [:]
+    for (spelling, token) in specialTokens {
+      guard token >= 0, !spelling.isEmpty else {
+        throw FormatsError(.malformed, "Special token '\(spelling)' has number \(token): empty or negative.")
+      }
+      if Int(token) < tokens.count, !tokens[Int(token)].isEmpty, tokens[Int(token)] != Array(spelling.utf8) {
+        throw FormatsError(.malformed, "Special token '\(spelling)' has number \(token), which another token has.")
+      }
+      spellings[token] = Array(spelling.utf8)
+    }
+    specialSpellings = spellings
+    specialScanner = SpecialTokenScanner(specialTokens)
+    vocabularySize = max(tokens.count, (specialTokens.values.max().map { Int($0) } ?? -1) + 1)
+    self.endOfText = Self.findEndOfText(specialTokens, preferred: endOfText)
+    rules = try MergeRules(table: table, merges: merges)
+    fingerprint = Self.fingerprint(table, merges, splitRule, specialTokens, self.takesWholePieces)
+  }
+
+  /// The tokenizer without merges: one token per byte, then end of text.
+  public static func bytes(splitRule: SplitRule = .gpt2) -> BytePairEncoding {
+    // 256 single bytes satisfy every condition of the initialiser.
+    try! BytePairEncoding(
+      tokens: (0..<256).map { [UInt8($0)] }, merges: .list([]), splitRule: splitRule,
+      specialTokens: [endOfTextSpelling: 256])
+  }
+
+  public func encode(_ text: UnsafeBufferPointer<UInt8>, specials: SpecialTokenHandling, into tokens: inout [Int32]) {
+    let scratch = idle.withLock { $0.popLast() } ?? EncodingScratch()
+    defer { idle.withLock { $0.append(scratch) } }
+    if specials == .recognized, !specialTokens.isEmpty {
+      specialScanner.forEachPart(of: text) { part in
+        switch part {
+        case .text(let range): encodeOrdinary(UnsafeBufferPointer(rebasing: text[range]), scratch)
+        case .special(let token): scratch.append(token)
+        }
+      }
+    } else {
+      encodeOrdinary(text, scratch)
+    }
+    tokens.append(contentsOf: scratch.output)
+    scratch.reset()
+  }
+
+  public func appendBytes(of token: Int32, to bytes: inout [UInt8]) {
+    if let spelling = specialSpellings[token] {
+      bytes.append(contentsOf: spelling)
+    } else if token >= 0, Int(token) < table.count {
+      bytes.append(contentsOf: table[token])
+    }
+  }
+
+  private func encodeOrdinary(_ text: UnsafeBufferPointer<UInt8>, _ scratch: EncodingScratch) {
+    let base = text.baseAddress
+    splitRule.forEachPiece(of: text) { piece in
+      encodePiece(base! + piece.lowerBound, piece.count, text.count - piece.lowerBound, scratch)
+    }
+  }
+
+  /// Encodes one piece of `count` bytes; `readable` bytes may be read from its start.
+  @inline(__always)
+  private func encodePiece(_ piece: UnsafePointer<UInt8>, _ count: Int, _ readable: Int, _ scratch: EncodingScratch) {
+    if count <= PieceCache.longestPiece {
+      let key = PieceCache.key(piece, count, readable)
+      if scratch.appendCached(key) { return }
+      encodeUncached(piece, count, scratch, key)
+    } else {
+      encodeUncached(piece, count, scratch, nil)
+    }
+  }
+
+  @inline(never)
+  private func encodeUncached(
+    _ piece: UnsafePointer<UInt8>, _ count: Int, _ scratch: EncodingScratch, _ key: PieceCache.Key?
+  ) {
+    let first = scratch.count
+    if takesWholePieces, let token = table.token(of: UnsafeRawBufferPointer(start: piece, count: count)) {
+      scratch.append(token)
+    } else if count <= MergeRules.shortPiece {
+      rules.mergeShort(piece, count, scratch)
+    } else {
+      rules.mergeLong(piece, count, scratch)
+    }
+    if let key { scratch.remember(key, from: first) }
+  }
+
+  private static func findEndOfText(_ specials: [String: Int32], preferred: String?) -> Int32? {
+    let usual = [
+      preferred, endOfTextSpelling, "<|end_of_text|>", "<|eot_id|>", "<|im_end|>", "</s>", "<eos>",
+      "<|end▁of▁sentence|>",
+    ]
+    for spelling in usual {
+      if let spelling, let token = specials[spelling] { return token }
+    }
+    return nil
+  }
+
+  private static func fingerprint(
+    _ table: TokenTable, _ merges: Merges, _ rule: SplitRule, _ specials: [String: Int32], _ whole: Bool
+  ) -> UInt64 {
+    var hash = Hashing.string("bpe \(rule.rawValue) \(whole)")
+    table.bytes.withUnsafeBytes { hash = Hashing.bytes($0, seed: hash) }
+    table.offsets.withUnsafeBytes { hash = Hashing.bytes($0, seed: hash) }
+    if case .list(let pairs) = merges {
+      for pair in pairs { hash = Hashing.fold(hash, UInt64(UInt32(pair.left)) << 32 | UInt64(UInt32(pair.right))) }
+    }
+    for (spelling, token) in specials.sorted(by: { $0.value < $1.value }) {
+      hash = Hashing.string(spelling, seed: hash ^ UInt64(token))
+    }
+    return hash
+  }
+}

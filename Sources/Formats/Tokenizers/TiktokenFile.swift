@@ -1,0 +1,83 @@
+// `.tiktoken` files: one token a line, its bytes in base64 and its rank, which is also its number.
+//
+// The file knows neither the splitting rule nor the special tokens; the reader of the file must.
+
+internal import Core
+
+package enum TiktokenFile {
+  /// Reads a vocabulary; merges are implied by it. Special tokens are numbered by the caller, or, if given only as
+  /// spellings, follow the last rank in order.
+  package static func read(
+    path: String, splitRule: SplitRule, specialTokens: [String] = [endOfTextSpelling]
+  ) throws(FormatsError) -> BytePairEncoding {
+    let file = try FormatsError.wrappingFile { () throws(FileError) in try MappedFile(path: path) }
+    let tokens = try parse(file.text, path: path)
+    var specials: [String: Int32] = [:]
+    for (index, spelling) in specialTokens.enumerated() { specials[spelling] = Int32(tokens.count + index) }
+    return try BytePairEncoding(tokens: tokens, merges: .vocabulary, splitRule: splitRule, specialTokens: specials)
+  }
+
+  /// Writes the vocabulary. Throws for a tokenizer whose merges are not those that its vocabulary implies.
+  package static func write(_ tokenizer: BytePairEncoding, to path: String) throws(FormatsError) {
+    if case .list(let merges) = tokenizer.merges {
+      for (rank, merge) in merges.enumerated() {
+        let joined = Array(tokenizer.table[merge.left] + tokenizer.table[merge.right])
+        let result = joined.withUnsafeBytes { tokenizer.table.token(of: $0) }
+        guard let result, result >= 256, rank == Int(result) - 256 else {
+          throw FormatsError(
+            .unsupported,
+            "This tokenizer cannot be written as .tiktoken: its merges are not in the order of its tokens. "
+              + "Write tokenizer.json instead.")
+        }
+      }
+    }
+    var output: [UInt8] = []
+    for token in 0..<Int32(tokenizer.table.count) where !tokenizer.table[token].isEmpty {
+      Base64.append(tokenizer.table[token], to: &output)
+      output.append(contentsOf: " \(token)\n".utf8)
+    }
+    let bytes = output
+    try FormatsError.wrappingFile { () throws(FileError) in
+      let file = try AtomicFile(path: path)
+      try file.write(bytes)
+      try file.commit()
+    }
+  }
+
+  private static func parse(_ text: UnsafeBufferPointer<UInt8>, path: String) throws(FormatsError) -> [[UInt8]] {
+    var tokens: [[UInt8]] = []
+    tokens.reserveCapacity(text.count / 16)
+    var position = 0
+    var line = 0
+    while position < text.count {
+      let end = text[position...].firstIndex(of: 0x0A) ?? text.count
+      line += 1
+      defer { position = end + 1 }
+      if position == end { continue }
+      guard let space = text[position..<end].firstIndex(of: 0x20),
+        let bytes = Base64.decode(UnsafeBufferPointer(rebasing: text[position..<space])),
+        let rank = decimal(text[(space + 1)..<end])
+      else {
+        throw FormatsError(.malformed, "'\(path)', line \(line): base64, a space and a rank were expected.")
+      }
+      if rank >= tokens.count { tokens += [[UInt8]](repeating: [], count: rank + 1 - tokens.count) }
+      guard tokens[rank].isEmpty else {
+        throw FormatsError(.malformed, "'\(path)', line \(line): rank \(rank) is there twice.")
+      }
+      tokens[rank] = bytes
+    }
+    guard !tokens.isEmpty else { throw FormatsError(.empty, "'\(path)' holds no tokens.") }
+    return tokens
+  }
+
+  private static func decimal(_ digits: Slice<UnsafeBufferPointer<UInt8>>) -> Int? {
+    guard !digits.isEmpty, digits.count <= 8 else { return nil }  // a hundred million tokens are no vocabulary
+    var value = 0
+    for digit in digits {
+      if digit == 0x0D { continue }
+      guard (0x30...0x39).contains(digit) else { return nil }
+      value = value * 10 + Int(digit - 0x30)
+    }
+    return value
+  }
+}
