@@ -19,7 +19,7 @@ private struct Character {
   let his: String
   let him: String
 
-  var heCapital: String { he == "he" ? "He" : "She" }
+  var subject: String { he == "he" ? "He" : "She" }
 
   static func boy(_ name: String) -> Character { Character(name: name, he: "he", his: "his", him: "him") }
   static func girl(_ name: String) -> Character { Character(name: name, he: "she", his: "her", him: "her") }
@@ -112,7 +112,7 @@ private struct Teller {
     say("\(friend.name) had no \(food).", "\(friend.name) was hungry, but \(friend.he) had no \(food).")
     ask(friend.name, "May I have some?")
     speak(hero.name, "Yes, we can share,")
-    say("\(hero.heCapital) gave \(friend.name) \(count(given)).")
+    say("\(hero.subject) gave \(friend.name) \(count(given)).")
     say("Now \(friend.name) had \(count(given)) and \(hero.name) had \(count(number - given)).")
     ending()
   }
@@ -146,12 +146,12 @@ private struct Teller {
 
   private mutating func darkNight() {
     say("It was night, and \(hero.name) was in bed.", "One night \(hero.name) could not sleep.")
-    say("\(hero.heCapital) heard a noise.", "There was a noise at the window.")
+    say("\(hero.subject) heard a noise.", "There was a noise at the window.")
     ask(hero.name, "Who is there?")
-    say("\(hero.heCapital) was scared.", "\(hero.name) was scared of the dark.")
+    say("\(hero.subject) was scared.", "\(hero.name) was scared of the dark.")
     say("So \(hero.he) took a lamp and went to look.", "But \(hero.he) was brave and took a lamp.")
     say("It was only a little \(animal)!", "It was a \(animal), and it was cold.")
-    say("\(hero.name) let it in and gave it a warm bed.", "\(hero.heCapital) gave the \(animal) some milk.")
+    say("\(hero.name) let it in and gave it a warm bed.", "\(hero.subject) gave the \(animal) some milk.")
     speak(hero.name, "Good night, little \(animal),")
     say("Then they both slept well.", "Soon they were both asleep.")
   }
@@ -159,7 +159,7 @@ private struct Teller {
   private mutating func building() {
     let built = dice.pick(["house", "tower", "bridge"])
     say("\(hero.name) wanted to build a \(built) of \(dice.pick(["sand", "wood", "stones"])).")
-    say("\(hero.heCapital) worked all morning \(place.at).", "\(hero.heCapital) went \(place.to) and worked hard.")
+    say("\(hero.subject) worked all morning \(place.at).", "\(hero.subject) went \(place.to) and worked hard.")
     say("But the wind came, and the \(built) fell down.", "But the \(built) was too high, and it fell down.")
     say("\(hero.name) wanted to stop.", "\(hero.name) was sad and sat down.")
     speak(friend.name, "Do not be sad. We can try again,")
@@ -183,7 +183,9 @@ private struct Teller {
   private mutating func birthday() {
     let age = 3 + dice.roll(7)
     say("Today was \(hero.name)'s birthday.", "It was the birthday of \(hero.name).")
-    say("\(hero.heCapital) was \(age) years old.", "Yesterday \(hero.he) was \(age - 1), and today \(hero.he) was \(age).")
+    say(
+      "\(hero.subject) was \(age) years old.",
+      "Yesterday \(hero.he) was \(age - 1), and today \(hero.he) was \(age).")
     say("\(friend.name) came with a box.", "\(friend.name) gave \(hero.him) a box.")
     ask(hero.name, "What is in the box?")
     speak(friend.name, "Open it and see,")

@@ -61,7 +61,7 @@ package struct TokenShard: Sendable {
   /// Copies tokens `offset ..< offset + count` to `output`.
   @inline(__always)
   package func copy(_ offset: Int, _ count: Int, to output: UnsafeMutablePointer<Int32>) {
-    precondition(offset >= 0 && count >= 0 && offset + count <= self.count, "\(offset)+\(count) of \(self.count) tokens")
+    precondition(offset >= 0 && count >= 0 && offset + count <= self.count, "\(offset)+\(count) of \(self.count)")
     let base = file.bytes.baseAddress! + Self.headerSize
     if isWide {
       let source = base.assumingMemoryBound(to: Int32.self) + offset
