@@ -1,5 +1,6 @@
 /// Rewrites that make a program shorter and keep its meaning.
 ///
+/// - Reshapes move out of the way (`SinkReshapes.swift`).
 /// - A transpose in front of a matrix product becomes the product's own.
 /// - A cast behind an operation that can write another type becomes that operation's result type (so a widening cast also
 ///   saves a rounding).
@@ -7,6 +8,7 @@
 /// - A cross-entropy and its gradient become one, so that each chunk of logits is computed once.
 extension Program {
   mutating func simplify() {
+    sinkReshapes()
     absorbTransposes()
     absorbCasts()
     absorbEpilogues()
