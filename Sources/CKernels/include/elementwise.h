@@ -3,7 +3,8 @@
 //
 // Each register holds one block of elements of one class: f32 (for f32, bf16, f16), f64, or i64 (for all integers and
 // bool). Loading converts from the stored type, storing converts to it (integers wrap as in C on two's complement, float
-// to integer truncates and saturates, NaN gives 0; to bool: not equal 0). Types of 16 bits round to nearest even.
+// to integer truncates, saturates at 64 bits and then wraps, NaN gives 0; to bool: not equal 0). Types of 16 bits round
+// to nearest even.
 #ifndef CK_ELEMENTWISE_H
 #define CK_ELEMENTWISE_H
 
@@ -29,7 +30,8 @@ typedef enum {
   // The derivative of an activation at x (register a), times the incoming gradient (register b).
   CK_GRAD_RELU, CK_GRAD_RELU_SQUARED, CK_GRAD_GELU_TANH, CK_GRAD_GELU_ERF, CK_GRAD_SILU,
   CK_IS_FINITE,                  // destination (i64) = 1 if register a (class `from`) is neither inf nor NaN
-  // Binary. mod has the sign of the divisor (floored); integer division truncates towards zero, x/0 = 0.
+  // Binary. mod has the sign of the divisor (floored); integer division truncates towards zero, x/0 = 0, x mod 0 = 0.
+  // Shifts of 64 and more give 0 (right: the sign); a negative shift goes the other way. max and min propagate NaN.
   CK_ADD, CK_SUB, CK_MUL, CK_DIV, CK_MAX, CK_MIN, CK_POW, CK_MOD, CK_AND, CK_OR, CK_XOR, CK_SHIFT_LEFT, CK_SHIFT_RIGHT,
   // Comparisons: operands of class `from`, destination is i64, 0 or 1.
   CK_EQ, CK_NE, CK_LT, CK_LE, CK_GT, CK_GE,
@@ -55,7 +57,8 @@ typedef struct {
   const void *input[CK_MAX_INPUTS];
   ck_type input_type[CK_MAX_INPUTS];
   int64_t input_strides[CK_MAX_INPUTS][CK_MAX_RANK];  // elements; 0 broadcasts
-  void *output[CK_MAX_OUTPUTS];  // dense, row major; may be the very buffer of a dense input of the same type size
+  void *output[CK_MAX_OUTPUTS];  // dense, row major; may be the very buffer of a dense input of the same type size,
+                                 // which the program then loads before it stores
   ck_type output_type[CK_MAX_OUTPUTS];
   const ck_instruction *program;
 } ck_elementwise_arguments;
