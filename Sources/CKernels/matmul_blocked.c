@@ -139,6 +139,16 @@ static void multiply_tile(
     home_row = m->ldc;
   }
 
+  // The lines to be written are asked for now, to be there when the sums are.
+  int64_t size = ck_type_size(m->type_c);
+  char *target = p->last || p->sums_row == 0
+    ? (char *)m->c + (p->batch * m->stride_c + row * m->ldc + column) * size : (char *)home;
+  int64_t target_row = (p->last || p->sums_row == 0 ? m->ldc * size : home_row * 4);
+  for (int64_t i = 0; i < rows; i++) {
+    __builtin_prefetch(target + i * target_row, 1);
+    if (columns * size > 64) __builtin_prefetch(target + i * target_row + 64, 1);
+  }
+
   const float *start = NULL;
   int64_t start_row = 0;
   if (p->first && m->accumulate && p->sums_row > 0) {
