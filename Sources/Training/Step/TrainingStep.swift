@@ -20,6 +20,16 @@ package final class TrainingStep {
     /// Above these the step is not applied.
     package var lossLimit: Double
     package var normLimit: Double
+
+    package init(
+      rate: Double, step: Int, key: Int64, lossLimit: Double = .infinity, normLimit: Double = .infinity
+    ) {
+      self.rate = rate
+      self.step = step
+      self.key = key
+      self.lossLimit = lossLimit
+      self.normLimit = normLimit
+    }
   }
 
   /// What one step says.
