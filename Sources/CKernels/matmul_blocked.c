@@ -25,7 +25,8 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 typedef struct {
   ck_operand operand;
   ck_pack pack;
-  int64_t width;         // indices in a panel
+  int64_t width;         // indices that a panel has room for
+  int64_t used;          // indices in a panel; rows in even shares, since a last panel of few rows would be slow
   int64_t panels;
   int64_t panel_words;   // 32-bit words of a panel of one part
   int64_t group_panels;  // panels in the shared block, or in a chunk
@@ -64,11 +65,13 @@ static void lay_out(product *p, const ck_matmul_kernel *kernel, int threads, con
     .operand = {.ld = m->lda, .extent = m->m, .type = m->type_a, .along = !m->transpose_a},
     .pack = kernel->pack_a, .width = kernel->rows, .panels = divide_up(m->m, kernel->rows),
     .panel_words = round_up(kernel->rows * steps, CK_LINE),
+    .used = divide_up(m->m, most(1, divide_up(m->m, kernel->rows))),
   };
   side b = {
     .operand = {.ld = m->ldb, .extent = m->n, .type = m->type_b, .along = m->transpose_b},
     .pack = kernel->pack_b, .width = kernel->columns, .panels = divide_up(m->n, kernel->columns),
     .panel_words = round_up(kernel->columns * (steps + (kernel->column_sums ? 1 : 0)), CK_LINE),
+    .used = kernel->columns,
   };
   p->own_is_b = m->n >= m->m;
   p->own = p->own_is_b ? b : a;
@@ -102,9 +105,9 @@ static void pack_panels(const product *p, const side *s, int64_t first, int64_t 
   // Once even when there is nothing: the sums over columns are then 0.
   for (int64_t k = 0; k == 0 || k < p->depth; k += run) {
     for (int64_t i = 0; i < count; i++) {
-      int64_t index = (first + i) * s->width;
+      int64_t index = (first + i) * s->used;
       s->pack(
-        to + i * s->panel_words + k / group * s->width, &s->operand, index, least(s->width, s->operand.extent - index),
+        to + i * s->panel_words + k / group * s->width, &s->operand, index, least(s->used, s->operand.extent - index),
         p->k + k, least(run, p->depth - k));
     }
   }
@@ -120,8 +123,9 @@ static void multiply_tile(
     const product *p, int64_t row_panel, int64_t column_panel, const uint32_t *a, const uint32_t *b) {
   const ck_matmul_kernel *kernel = p->kernel;
   const ck_matmul_arguments *m = p->m;
-  int64_t row = row_panel * kernel->rows, column = column_panel * kernel->columns;
-  int64_t rows = least(kernel->rows, m->m - row), columns = least(kernel->columns, m->n - column);
+  int64_t row_used = p->own_is_b ? p->shared.used : p->own.used;
+  int64_t row = row_panel * row_used, column = column_panel * kernel->columns;
+  int64_t rows = least(row_used, m->m - row), columns = least(kernel->columns, m->n - column);
   int64_t steps = divide_up(p->depth, kernel->group);
   _Alignas(64) float buffer[CK_TILE_ROWS * CK_TILE_COLUMNS];
   int64_t buffer_row = kernel->columns;
