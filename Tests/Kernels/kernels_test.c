@@ -114,6 +114,98 @@ static void test_matmul(void) {
   }
 }
 
+// A tensor of attention: its values, and room for what a context writes in its place.
+static void *copy_of(ck_type type, const void *values, int64_t count) {
+  void *copy = zeros(type, count);
+  return memcpy(copy, values, (size_t)(count * ck_type_size(type)));
+}
+
+static void test_attention(void) {
+  static const ck_type types[] = {CK_F32, CK_BF16, CK_F16};
+  static const int64_t head_sizes[] = {1, 16, 24, 40, 64, 128};
+  for (int round = 0; round < 40; round++) {
+    ck_attention_arguments a = {.type = types[below(3)], .batch = 1 + below(2), .kv_heads = 1 + below(2)};
+    a.heads = a.kv_heads * (1 + below(3)), a.head_size = head_sizes[below(6)];
+    a.keys = below(4) == 0 ? 200 + below(100) : size(), a.queries = below(2) ? a.keys : below(5) == 0 ? 150 : size();
+    a.scale = 0.3f, a.causal = below(2), a.window = below(3) == 0 ? 1 + below(50) : 0;
+    a.softcap = below(3) == 0 ? 1.5f : 0;
+    int64_t queries = a.batch * a.queries * a.heads * a.head_size, keys = a.batch * a.keys * a.kv_heads * a.head_size;
+    int32_t *segments = calloc((size_t)(a.batch * a.keys) + 1, 4);
+    for (int64_t i = 1; i < a.batch * a.keys; i++) segments[i] = segments[i - 1] + (below(9) == 0);
+    if (a.queries == a.keys && below(3) == 0) a.segments = segments;
+    float sinks[6] = {0.1f, -1, 1, 0, 2, 0.5f}, d_sinks[2][6];
+    bool with_sinks = below(3) == 0;
+    if (with_sinks) a.sinks = sinks;
+    void *q = random_values(a.type, queries), *k = random_values(a.type, keys), *v = random_values(a.type, keys);
+    void *d_o = random_values(a.type, queries), *zero_q = zeros(a.type, queries), *zero_k = zeros(a.type, keys);
+    a.q = q, a.k = k, a.v = v, a.d_o = d_o;
+    a.q_row = a.o_row = a.do_row = a.dq_row = a.heads * a.head_size;
+    a.k_row = a.v_row = a.dk_row = a.dv_row = a.kv_heads * a.head_size;
+    a.q_batch = a.o_batch = a.do_batch = a.dq_batch = a.queries * a.q_row;
+    a.k_batch = a.v_batch = a.dk_batch = a.dv_batch = a.keys * a.k_row;
+    void *written[2][4];
+    float *logsumexp[2];
+    for (int i = 0; i < 2; i++) {
+      const ck_context *context = i == 0 ? &reference : &tested;
+      logsumexp[i] = a.logsumexp = zeros(CK_F32, a.batch * a.heads * a.queries);
+      a.o = written[i][0] = copy_of(a.type, zero_q, queries), a.d_q = written[i][1] = copy_of(a.type, zero_q, queries);
+      a.d_k = written[i][2] = copy_of(a.type, zero_k, keys), a.d_v = written[i][3] = copy_of(a.type, zero_k, keys);
+      a.d_sinks = with_sinks ? d_sinks[i] : NULL;
+      void *scratch = scratch_of(ck_attention_scratch(context, &a));
+      ck_attention(context, &a, scratch);
+      free(scratch);
+      scratch = scratch_of(ck_attention_backward_scratch(context, &a));
+      ck_attention_backward(context, &a, scratch);
+      free(scratch);
+    }
+    // bf16 and f16 round O, from which the backward pass takes its row sums: errors of the size of a few roundings of |q|.
+    double scale = a.type == CK_F32 ? 60 : 12;
+    compare("attention", a.type, written[1][0], written[0][0], queries, scale);
+    compare("attention logsumexp", CK_F32, logsumexp[1], logsumexp[0], a.batch * a.heads * a.queries, 20);
+    compare("attention dq", a.type, written[1][1], written[0][1], queries, 2 * scale);
+    compare("attention dk", a.type, written[1][2], written[0][2], keys, 4 * scale);
+    compare("attention dv", a.type, written[1][3], written[0][3], keys, 2 * scale);
+    if (with_sinks) compare("attention sinks", CK_F32, d_sinks[1], d_sinks[0], a.heads, a.type == CK_F32 ? 1e3 : 1e6);
+    for (int i = 0; i < 2; i++) {
+      for (int n = 0; n < 4; n++) free(written[i][n]);
+      free(logsumexp[i]);
+    }
+    free(q), free(k), free(v), free(d_o), free(zero_q), free(zero_k), free(segments);
+  }
+}
+
+static void test_cross_entropy(void) {
+  static const ck_type types[] = {CK_F32, CK_BF16, CK_F16};
+  for (int round = 0; round < 20; round++) {
+    ck_cross_entropy_arguments a = {.type = types[below(3)], .rows = size(), .width = size(), .vocabulary = size() + 70};
+    a.type_dx = a.type_dw = below(2) ? CK_F32 : a.type;
+    a.softcap = below(2) ? 2 : 0;
+    void *x = random_values(a.type, a.rows * a.width), *w = random_values(a.type, a.vocabulary * a.width);
+    float *d_loss = random_values(CK_F32, a.rows), *loss[2], *logsumexp[2];
+    int32_t *targets = calloc((size_t)a.rows, 4);
+    for (int64_t i = 0; i < a.rows; i++) targets[i] = (int32_t)below(a.vocabulary + 1) - 1;
+    a.x = x, a.w = w, a.d_loss = d_loss, a.targets = targets;
+    void *dx[2], *dw[2];
+    for (int i = 0; i < 2; i++) {
+      const ck_context *context = i == 0 ? &reference : &tested;
+      a.loss = loss[i] = zeros(CK_F32, a.rows), a.logsumexp = logsumexp[i] = zeros(CK_F32, a.rows);
+      a.dx = dx[i] = zeros(a.type_dx, a.rows * a.width), a.dw = dw[i] = zeros(a.type_dw, a.vocabulary * a.width);
+      void *scratch = scratch_of(ck_cross_entropy_scratch(context, &a));
+      ck_cross_entropy(context, &a, scratch);
+      free(scratch);
+    }
+    // bf16 logits may round to either side.
+    double scale = a.type == CK_BF16 ? 2e5 : 100;
+    compare("cross-entropy", CK_F32, loss[1], loss[0], a.rows, scale);
+    compare("cross-entropy logsumexp", CK_F32, logsumexp[1], logsumexp[0], a.rows, scale);
+    double gradient = a.type_dx == CK_F32 ? scale : 4;
+    compare("cross-entropy dx", a.type_dx, dx[1], dx[0], a.rows * a.width, gradient);
+    compare("cross-entropy dw", a.type_dw, dw[1], dw[0], a.vocabulary * a.width, gradient);
+    for (int i = 0; i < 2; i++) free(loss[i]), free(logsumexp[i]), free(dx[i]), free(dw[i]);
+    free(x), free(w), free(d_loss), free(targets);
+  }
+}
+
 int main(int count, char **arguments) {
   const char *name = count > 1 ? arguments[1] : "neon";
   state = count > 2 ? strtoull(arguments[2], NULL, 10) : (uint64_t)time(NULL);
@@ -133,6 +225,8 @@ int main(int count, char **arguments) {
     tested.bf16 = native && ck_has_bf16();
     tested.vnni = native && ck_has_vnni();
     test_matmul();
+    test_attention();
+    test_cross_entropy();
   }
   ck_pool_destroy(tested.pool);
   printf(failures == 0 ? "passed\n" : "%d failed\n", failures);

@@ -30,7 +30,8 @@ struct HeadTensor {
 
   /// The same values in a tensor of the same shape with nothing written, to be written by a kernel.
   func empty() -> HeadTensor {
-    HeadTensor(buffer.type, positions == 0 ? 0 : buffer.count / (positions * row), positions, heads, headSize,
+    HeadTensor(
+      buffer.type, positions == 0 ? 0 : buffer.count / (positions * row), positions, heads, headSize,
       padding: row - heads * headSize)
   }
 }

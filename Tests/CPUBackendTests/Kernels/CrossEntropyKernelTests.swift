@@ -52,12 +52,13 @@ private struct CrossEntropyResult {
       loss[i] = logsumexp[i] - logits[target]
       for v in 0..<c.vocabulary {
         let ratio = c.softcap > 0 ? logits[v] / c.softcap : 0
-        let g = c.dLoss[i] * (exp(logits[v] - logsumexp[i]) - (v == target ? 1 : 0)) * (1 - ratio * ratio)
+        let p = exp(logits[v] - logsumexp[i]), one = v == target ? 1.0 : 0
+        let g = c.dLoss[i] * (p - one) * (1 - ratio * ratio), bound = abs(c.dLoss[i]) * (p + one)
         for k in 0..<n {
           dx[i * n + k] += g * w[v * n + k]
-          dxBound[i * n + k] += abs(g * w[v * n + k])
+          dxBound[i * n + k] += bound * abs(w[v * n + k])
           dw[v * n + k] += g * x[i * n + k]
-          dwBound[v * n + k] += abs(g * x[i * n + k])
+          dwBound[v * n + k] += bound * abs(x[i * n + k])
         }
       }
     }

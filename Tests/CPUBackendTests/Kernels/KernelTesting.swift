@@ -10,13 +10,13 @@ let integerTypes: [ck_type] = [CK_I8, CK_U8, CK_I32, CK_I64, CK_BOOL]
 /// Thread counts over which results must not differ by a bit.
 let testedThreads = [1, 2, 3, 5]
 
-/// Runs `body` with a context of `threads` threads.
+/// Runs `body` with a context of `threads` threads; `bf16` allows native bf16 dot products.
 func withContext<Result>(
-  _ isa: ck_isa, threads: Int = 2, _ body: (UnsafePointer<ck_context>) throws -> Result
+  _ isa: ck_isa, threads: Int = 2, bf16: Bool = false, _ body: (UnsafePointer<ck_context>) throws -> Result
 ) rethrows -> Result {
   let pool = ck_pool_create(Int32(threads), 1000)
   defer { ck_pool_destroy(pool) }
-  var context = ck_context(pool: pool, isa: isa, bf16: false, vnni: false)
+  var context = ck_context(pool: pool, isa: isa, bf16: bf16, vnni: false)
   return try body(&context)
 }
 
