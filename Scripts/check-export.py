@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that a directory exported by Tachornis means the same to `transformers`.
 
-    python3 Scripts/check-export.py DIR [--logits FILE] [--tolerance 1e-3]        (needs torch, transformers, safetensors)
+    python3 Scripts/check-export.py DIR [--logits FILE] [--tolerance 1e-3]    (needs torch, transformers, safetensors)
 
 DIR holds config.json, the weights and (unless tokens are characters) tokenizer.json. FILE, by default
 DIR/logits.safetensors, holds what we computed: tokens [batch, length] (any integer type), logits [batch, length,

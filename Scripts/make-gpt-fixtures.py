@@ -5,15 +5,16 @@
 
 For each of gpt2/ and qwen3/:
   config.json, model.safetensors   the model as `transformers` writes it, f32
-  step.safetensors                 one step in f32: tokens, targets [3, 32] (i32), logits, loss [1], gradient_norm [1] (before
-                                   clipping), and gradient.<name> for every parameter
+  step.safetensors                 one step in f32: tokens, targets [3, 32] (i32), logits, loss [1], gradient_norm [1]
+                                   (before clipping), and gradient.<name> for every parameter
   step64.safetensors               the same logits, loss and gradients with all arithmetic in f64
-  run.safetensors                  100 steps of AdamW from the same weights: tokens, targets [100, 3, 32] (i32), losses and
-                                   gradient_norms [100] in f32 (losses64, gradient_norms64 in f64)
+  run.safetensors                  100 steps of AdamW from the same weights: tokens, targets [100, 3, 32] (i32), losses
+                                   and gradient_norms [100] in f32 (losses64, gradient_norms64 in f64)
   run.json                         the optimizer's settings, in words and numbers
 
-The loss is the mean cross-entropy over all positions. The f64 Qwen3 is written out below, because `transformers` computes
-its norms, softmax and rotary tables in f32 whatever the weights are; it is checked against `transformers` when it runs.
+The loss is the mean cross-entropy over all positions. The f64 Qwen3 is written out below, because `transformers`
+computes its norms, softmax and rotary tables in f32 whatever the weights are; it is checked against `transformers` when
+it runs.
 """
 import copy
 import json

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""PyTorch's fused AdamW over the tensors of GPT-2 124M, all f32. Counted are 28 bytes a parameter (p, m, v in and out, g in)."""
+"""PyTorch's fused AdamW over the tensors of GPT-2 124M, all f32.
+
+Counted are 28 bytes a parameter: p, m, v in and out, g in.
+"""
 import torch
 
 from measure import median_seconds, options, report, wanted

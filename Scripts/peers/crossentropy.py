@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """PyTorch's linear layer and cross-entropy, forward and backward: rows x width x vocabulary, as a GPT's last layer.
 
-In bf16 the weights and activations are bf16 and the loss is computed from the logits in f32 (as autocast does: "upcast")
-or from the bf16 logits as they are ("plain").
+In bf16 the weights and activations are bf16 and the loss is computed from the logits in f32 (as autocast does:
+"upcast") or from the bf16 logits as they are ("plain").
 """
 import torch
 import torch.nn.functional as F

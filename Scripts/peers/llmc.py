@@ -3,8 +3,8 @@
 
     llmc.py --directory DIR [--steps 4]
 
-DIR is a checkout of llm.c with train_gpt2 built by its Makefile (OpenMP), its batch in train_gpt2.c set to B = 1, T = 1024, and
-its checkpoint and token files in place.
+DIR is a checkout of llm.c with train_gpt2 built by its Makefile (OpenMP), its batch in train_gpt2.c set to B = 1, T =
+1024, and its checkpoint and token files in place.
 """
 import os
 import re

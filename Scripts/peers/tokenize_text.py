@@ -3,8 +3,8 @@
 
     tokenize_text.py --vocabulary gpt2.tiktoken --text FILE [--text FILE] [--tokenizer-json FILE]
 
-The vocabulary is a .tiktoken file (base64 token, rank). tokenizers gets the same vocabulary, its merges recovered from the
-ranks, unless a tokenizer.json is given. Each text is encoded as one string, and by lines ("mode": "lines").
+The vocabulary is a .tiktoken file (base64 token, rank). tokenizers gets the same vocabulary, its merges recovered from
+the ranks, unless a tokenizer.json is given. Each text is encoded as one string, and by lines ("mode": "lines").
 """
 import base64
 import os

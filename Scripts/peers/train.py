@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Training speed of PyTorch: a GPT-2 type model with scaled_dot_product_attention, fused AdamW, clipping; random tokens.
+"""Training speed of PyTorch: a GPT-2 type model, scaled_dot_product_attention, fused AdamW, clipping; random tokens.
 
     train.py --model character|gpt2|small --type f32|bf16 --mode eager|compile [--parameters pure]
 
-One process per case, so that the time from its start to the end of the first step, and its peak memory, are the case's own.
+One process per case, so that the time from its start to the end of the first step, and its peak memory, are the case's
+own.
 bf16 is autocast over f32 parameters, as most people train; with --parameters pure the parameters themselves (and so the
 optimizer's moments) are bf16, which is faster and less exact.
 """
@@ -17,7 +18,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from measure import options, report
+from measure import ForeignLoad, options, report
 
 # layers, width, heads, vocabulary, positions, batch
 MODELS = {
@@ -71,7 +72,8 @@ class GPT(nn.Module):
 
 
 arguments = options(
-    __doc__, model={"choices": list(MODELS), "default": "character"}, type={"choices": ["f32", "bf16"], "default": "f32"},
+    __doc__, model={"choices": list(MODELS), "default": "character"},
+    type={"choices": ["f32", "bf16"], "default": "f32"},
     mode={"choices": ["eager", "compile"], "default": "eager"},
     parameters={"choices": ["masters", "pure"], "default": "masters"}, steps={"type": int, "default": 0},
 )
@@ -107,17 +109,17 @@ def step():
 loss = step()
 first = seconds_since_process_start()
 step()
-times, begin = [], time.perf_counter()
+times, begin, watch = [], time.perf_counter(), ForeignLoad()
 budget = max(arguments.seconds, 10)
 while len(times) < (arguments.steps or 3) or (not arguments.steps and time.perf_counter() - begin < budget):
     start = time.perf_counter()
     loss = step()
     times.append(time.perf_counter() - start)
-seconds = statistics.median(times)
+seconds, foreign = statistics.median(times), watch.cores()
 shape = f"{layers}x{width}x{positions}x{batch}"
 mode = arguments.mode + ("" if arguments.type == "f32" else " pure" if pure else " autocast")
 report(
     "train", arguments.type, arguments.model, "step", seconds, mode=mode, tokensPerSecond=batch * positions / seconds,
-    firstStepSeconds=first, peakBytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, loss=loss, config=shape,
-    parameters=sum(p.numel() for p in model.parameters()),
+    firstStepSeconds=first, peakBytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, loss=loss,
+    config=shape, foreign=foreign, parameters=sum(p.numel() for p in model.parameters()),
 )

@@ -8,6 +8,7 @@
 #include "elementwise.h"
 #include "matmul.h"
 #include "optimizer.h"
+#include "peaks.h"
 #include "reduce.h"
 #include "rows.h"
 

@@ -1,0 +1,50 @@
+// `tachornis bench`: how close each kernel comes to the limits of this machine.
+
+internal import ArgumentParser
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure the machine's peaks and every kernel next to them.",
+    discussion: """
+      Prints, for each kernel and shape, the median time, GFLOP/s, GB/s, and the fraction of the roofline: of the speed that \
+      the measured peaks of this machine allow. Results come from a busy machine as they do from an idle one, so close \
+      other programs first.
+
+      Examples:
+        tachornis bench
+        tachornis bench --filter "matmul bf16"
+        tachornis bench --filter peaks
+        tachornis bench --json --threads 1 > bench.jsonl
+      """)
+
+  @Flag(help: "Print one JSON object a line instead of a table.")
+  var json = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Only kernels whose 'name type shape variant' contains this; 'peaks' for none.", valueName: "text"))
+  var filter = ""
+
+  @Option(help: ArgumentHelp("Threads to compute with. (default: the number of processors)", valueName: "n"))
+  var threads: Int?
+
+  @Option(help: ArgumentHelp("Seconds of timing per kernel and shape.", valueName: "seconds"))
+  var seconds = 0.5
+
+  func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads must be from 1 to 1024, but is \(threads)")
+    }
+    if !(seconds > 0 && seconds <= 3600) {
+      throw ValidationError("--seconds must be more than 0 and at most 3600, but is \(seconds)")
+    }
+  }
+
+  func run() throws {
+    let measured = runKernelBenchmarks(filter: filter, json: json, threads: threads, seconds: seconds) { print($0) }
+    if measured == 0, filter != "peaks" {
+      throw ValidationError("no kernel matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")
+    }
+  }
+}
