@@ -1,5 +1,5 @@
 // What the machine can do at most: multiply-adds on registers, and bytes moved by plain passes over memory. These are
-// the roofs of a roofline: Williams, Waterman, Patterson (2009), doi:10.1145/1498765.1498785. The caller holds the watch.
+// the roofs of a roofline: Williams, Waterman, Patterson (2009), doi:10.1145/1498765.1498785. The caller has the watch.
 #ifndef CK_PEAKS_H
 #define CK_PEAKS_H
 
