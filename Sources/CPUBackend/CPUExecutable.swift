@@ -46,7 +46,7 @@ final class CPUExecutable: Executable {
       } else {
         for kernel in kernels { kernel.run(frame) }
       }
-      memory.copyOutputs()
+      memory.copyOutputs(extent: extent)
       return memory.outputs(inputs: inputs, extent: extent)
     }
   }

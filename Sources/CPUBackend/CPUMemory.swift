@@ -74,16 +74,17 @@ final class CPUMemory {
     TensorData(type, pointer: addresses[value], owner: self)
   }
 
-  func copyOutputs() {
+  func copyOutputs(extent: Int) {
+    func bytes(_ value: Program.Value) -> Int { program.type(of: value, extent: extent).bytes }
     for copy in copies {
       if let stage = copy.stage {
-        stage.pointer.copyMemory(from: addresses[copy.value], byteCount: program.types[copy.value].bytes)
+        stage.pointer.copyMemory(from: addresses[copy.value], byteCount: bytes(copy.value))
       }
     }
     for copy in copies {
       let source = copy.stage?.pointer ?? addresses[copy.value]
       let target = program.donations[copy.output].map { boundInputs[$0].pointer } ?? ownOutputs[copy.output]!.pointer
-      if source != target { target.copyMemory(from: source, byteCount: program.types[copy.value].bytes) }
+      if source != target { target.copyMemory(from: source, byteCount: bytes(copy.value)) }
     }
   }
 

@@ -145,6 +145,9 @@ public struct Matmul: Hashable, Sendable {
   public var keepsPreActivation = false
   public var residual = false
 
+  /// Whether anything is done to the product as it is written.
+  var hasEpilogue: Bool { bias || activation != nil || keepsPreActivation || residual }
+
   public init(transposeA: Bool = false, transposeB: Bool = false, type: ElementType) {
     self.transposeA = transposeA
     self.transposeB = transposeB
@@ -156,6 +159,12 @@ public struct Norm: Hashable, Sendable {
   public var epsilon: Double
   public var weight: Bool
   public var bias: Bool
+
+  package init(epsilon: Double, weight: Bool, bias: Bool) {
+    self.epsilon = epsilon
+    self.weight = weight
+    self.bias = bias
+  }
 }
 
 /// Rotation of pairs of a head's elements by an angle that grows with the position: (2i, 2i+1) if interleaved, else
@@ -163,6 +172,11 @@ public struct Norm: Hashable, Sendable {
 public struct Rotary: Hashable, Sendable {
   public var interleaved: Bool
   public var inverse: Bool
+
+  package init(interleaved: Bool, inverse: Bool) {
+    self.interleaved = interleaved
+    self.inverse = inverse
+  }
 }
 
 /// Which keys a query sees and how scores become weights; see `CKernels/include/attention.h` for the formula.
@@ -192,6 +206,13 @@ public struct LinearCrossEntropy: Hashable, Sendable {
   public var gradient: Bool
   /// The type of the weight's gradient: the weight's, or float32.
   public var weightGradientType: ElementType
+
+  package init(softcap: Double?, loss: Bool, gradient: Bool, weightGradientType: ElementType) {
+    self.softcap = softcap
+    self.loss = loss
+    self.gradient = gradient
+    self.weightGradientType = weightGradientType
+  }
 }
 
 /// One AdamW step over many tensors; see `CKernels/include/optimizer.h` for the formula.
@@ -205,6 +226,17 @@ public struct AdamW: Hashable, Sendable {
   public var rateScale: [Double]
   /// For which tensors a bfloat16 copy of the new parameter is a result too.
   public var working: [Bool]
+
+  package init(
+    beta1: Double, beta2: Double, epsilon: Double, weightDecay: [Double], rateScale: [Double], working: [Bool]
+  ) {
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.rateScale = rateScale
+    self.working = working
+  }
 
   public var tensors: Int { weightDecay.count }
 }

@@ -143,6 +143,8 @@ private struct RegisterProgram {
     switch step.op {
     case .constant(.fill(let scalar, let stored)):
       appendConstant(scalar.stored(as: stored.element), type, destination: target)
+    // Every integer is.
+    case .unary(.isFinite) where !x[0].type.isFloat: appendConstant(.integer(1), CK_CLASS_I64, destination: target)
     case .unary(.isFinite): append(CK_IS_FINITE, CK_CLASS_I64, from: from, destination: target, a: x[0].register)
     case .unary(let unary):
       append(unary.opcode, type, destination: target, a: x[0].register)

@@ -69,8 +69,9 @@ extension Op {
     var result = [Tensor?](repeating: nil, count: x.count)
     for (value, cotangent) in zip(simple, cotangents) {
       guard let cotangent else { continue }
-      let floats = x.indices.filter { x[$0].element.isFloat }
-      let found = gradients(of: value, with: floats.map { x[$0] }, cotangent: cotangent.cast(value.element))
+      let floats = x.indices.filter { x[$0].element.isFloat && !savedInputs(x.count).contains($0) }
+      let found = gradients(
+        of: value, with: floats.map { x[$0] }, cotangent: cotangent.cast(value.element), partial: true)
       for (i, gradient) in zip(floats, found) { result[i] = result[i].map { $0 + gradient } ?? gradient }
     }
     return result
@@ -105,8 +106,17 @@ extension Op {
     }
   }
 
+  /// Which of the inputs are statistics of the way forward, through which nothing flows.
+  private func savedInputs(_ count: Int) -> Range<Int> {
+    switch self {
+    case .rmsNormGradient: (count - 2)..<(count - 1)
+    case .layerNormGradient, .attentionGradient: (count - 3)..<(count - 1)
+    default: 0..<0
+    }
+  }
+
   private func vjp(_ x: [Tensor], _ dy: Tensor, _ function: ([Tensor]) -> Tensor) -> [Tensor] {
-    gradients(of: function(x), with: x, cotangent: dy)
+    gradients(of: function(x), with: x, cotangent: dy, partial: true)
   }
 }
 

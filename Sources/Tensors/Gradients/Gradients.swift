@@ -16,6 +16,14 @@
 public func gradients(
   of y: Tensor, with x: [Tensor], cotangent: Tensor? = nil, type: ElementType? = nil
 ) -> [Tensor] {
+  gradients(of: y, with: x, cotangent: cotangent, type: type, partial: false)
+}
+
+/// The same; if `partial`, with each of `x` held fixed while another one moves, even where they depend on each other: what
+/// the rule of an operation needs, whose inputs' own dependencies are followed by the walk.
+func gradients(
+  of y: Tensor, with x: [Tensor], cotangent: Tensor?, type: ElementType? = nil, partial: Bool
+) -> [Tensor] {
   precondition(y.element.isFloat, "only floats have gradients, not \(y.type)")
   let seed = cotangent ?? .ones(y.shape, y.element)
   precondition(seed.shape == y.shape, "a cotangent of shape \(seed.shape) for a value of shape \(y.shape)")
@@ -25,7 +33,10 @@ public func gradients(
   cotangents.add(seed, to: y)
   // Nodes in falling order of their numbers: every use of a node comes before it.
   for node in active.reversed() {
-    let incoming = (0..<node.resultCount).map { cotangents.take(Tensor(node, $0)) }
+    let incoming = (0..<node.resultCount).map { index in
+      let result = Tensor(node, index)
+      return partial && cotangents.leaves.contains(result.reference) ? nil : cotangents.take(result)
+    }
     guard incoming.contains(where: { $0 != nil }) else { continue }
     let outgoing = Scope.$current.withValue(node.scope?.backward) {
       node.op.gradient(inputs: node.inputs, results: (0..<node.resultCount).map { Tensor(node, $0) }, cotangents: incoming)
@@ -66,7 +77,7 @@ private func activeNodes(from y: Tensor, to x: [Tensor]) -> [Node] {
 
 /// The sums of what flows back to each tensor.
 private struct Cotangents {
-  private let leaves: Set<Tensor.Reference>
+  let leaves: Set<Tensor.Reference>
   private let leafType: ElementType?
   private var sums: [Tensor.Reference: Tensor] = [:]
 

@@ -136,7 +136,8 @@ private struct EpilogueRewriter {
   }
 
   mutating func extend(_ index: Int) {
-    guard case .matmul(var matmul) = instructions[index].op, program.types[instructions[index].results[0]].element.isFloat
+    guard case .matmul(var matmul) = instructions[index].op, !matmul.hasEpilogue,
+      program.types[instructions[index].results[0]].element.isFloat
     else { return }
     var product = instructions[index]
     var result = product.results[0]

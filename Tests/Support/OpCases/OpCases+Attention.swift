@@ -1,0 +1,46 @@
+internal import Tensors
+
+extension OpFamily {
+  func attentionCases(_ element: ElementType, _ random: inout RandomCase) -> [OpCase] {
+    if self == .linearCrossEntropy { return crossEntropyCases(element, &random) }
+    return (0..<6).map { variant in
+      let keyHeads = random.integer(1...3)
+      let heads = keyHeads * random.integer(1...3)
+      let (batch, keys, size) = (random.integer(0...2), random.extent(), random.choice([1, 4, 8, 16, 17, 32]))
+      var options = Attention(scale: 0.3, causal: variant % 2 == 0)
+      options.segments = variant == 1 || variant == 4
+      options.sinks = variant >= 3 && variant != 5
+      options.window = variant == 2 || variant == 4 ? random.integer(1...9) : nil
+      options.softcap = variant == 3 || variant == 4 ? 2.5 : nil
+      // A causal query before the first key sees nothing: more queries than keys are legal.
+      let queries = options.segments || variant == 0 ? keys : random.extent()
+      let q = random.data(element, [batch, queries, heads, size])
+      let k = random.data(element, [batch, keys, keyHeads, size])
+      let v = random.data(element, [batch, keys, keyHeads, size])
+      let segments = options.segments ? [random.data(.int32, [batch, keys], .integers(0...2))] : []
+      let sinks = options.sinks ? [random.data(.float32, [heads])] : []
+      let inputs = [q, k, v] + segments + sinks
+      if self == .attention { return OpCase(.attention(options), inputs) }
+      let forward = reference(.attention(options), inputs)
+      return OpCase(.attentionGradient(options), inputs + forward + [random.data(element, q.shape)])
+    }
+  }
+
+  private func crossEntropyCases(_ element: ElementType, _ random: inout RandomCase) -> [OpCase] {
+    [(true, false), (false, true), (true, true)].flatMap { loss, gradient in
+      [nil, 3.0].flatMap { softcap -> [OpCase] in
+        let (rows, width, vocabulary) = (random.extent(), random.extent(least: 1), random.extent(least: 1))
+        let x = random.data(element, [rows, width])
+        let weight = random.data(element, [vocabulary, width])
+        // Some targets do not count.
+        let targets = random.data(.int32, [rows], .integers(-1...(vocabulary - 1)))
+        let dloss = gradient ? [random.data(.float32, [rows], .within(0.1...1))] : []
+        return Set([element, element.accumulator]).map { type in
+          let options = LinearCrossEntropy(
+            softcap: softcap, loss: loss, gradient: gradient, weightGradientType: type)
+          return OpCase(.linearCrossEntropy(options), [x, weight, targets] + dloss)
+        }
+      }
+    }
+  }
+}
