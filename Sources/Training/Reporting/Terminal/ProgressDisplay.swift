@@ -239,14 +239,13 @@ struct Curve {
 
   /// The curve as blocks of eight heights, at most `width` wide.
   func sparkline(width: Int) -> String {
-    guard let low = values.min(), let high = values.max() else { return "" }
-    let blocks = Array("▁▂▃▄▅▆▇█")
     let columns = min(width, values.count)
     let heights = (0..<columns).map { column in
       let range = values[(column * values.count / columns)..<((column + 1) * values.count / columns)]
-      let mean = range.reduce(0, +) / Double(range.count)
-      return high > low ? (mean - low) / (high - low) : 0
+      return range.reduce(0, +) / Double(range.count)
     }
-    return String(heights.map { blocks[min(7, Int($0 * 8))] })
+    guard let low = heights.min(), let high = heights.max() else { return "" }
+    let blocks = Array("▁▂▃▄▅▆▇█")
+    return String(heights.map { high > low ? blocks[min(7, Int(($0 - low) / (high - low) * 8))] : blocks[0] })
   }
 }

@@ -90,7 +90,7 @@ package final class TerminalSink: EventSink {
     if case .finished = event { isOver = true }
     if !isOver {
       // One column is left free: a full line would wrap in some terminals.
-      let live = state.display.live(width: max(20, width() - 1), at: now, memory: ProcessMemory.resident)
+      let live = state.display.live(width: max(8, width() - 1), at: now, memory: ProcessMemory.resident)
       text += Self.top(of: state.liveLines) + live.map { $0 + "\u{1B}[K" }.joined(separator: "\n")
       state.liveLines = live.count
     }
