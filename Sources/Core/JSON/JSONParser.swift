@@ -92,13 +92,12 @@ private struct JSONParser {
       if take("}") { break }
       let start = position
       let key = try key()
-      guard result[key] == nil else {
+      try skipSpace()
+      guard take(":") else { throw failure("expected ':' after the key \"\(key)\", but found \(found)") }
+      guard result.append(key, try value()) else {
         position = start
         throw failure("the key \"\(key)\" stands twice in one object; keep one", .duplicateKey)
       }
-      try skipSpace()
-      guard take(":") else { throw failure("expected ':' after the key \"\(key)\", but found \(found)") }
-      result[key] = try value()
       try skipSpace()
       if take("}") { break }
       guard take(",") else { throw failure("expected ',' or '}' in an object, but found \(found)") }

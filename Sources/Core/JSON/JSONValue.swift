@@ -153,6 +153,17 @@ public struct JSONObject: Sendable, Equatable, Sequence {
     }
   }
 
+  /// Appends a member, looking its key up only once; false, with nothing kept of it, if the key is there already.
+  mutating func append(_ key: String, _ value: JSONValue) -> Bool {
+    if let former = positions.updateValue(keys.count, forKey: key) {
+      positions[key] = former
+      return false
+    }
+    keys.append(key)
+    values.append(value)
+    return true
+  }
+
   public func makeIterator() -> some IteratorProtocol<(String, JSONValue)> { zip(keys, values).makeIterator() }
 
   /// Equal keys with equal values; the order does not count.

@@ -11,16 +11,16 @@ extension ReportAssets {
     const finite = v => v !== null && Number.isFinite(v);
     const color = name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
 
-    // Text of a number to so many significant digits, with k, M, B from a thousand on.
-    function brief(v, digits = 3) {
+    // Text of a number to so many significant digits, with k, M, B from a thousand on; below a thousandth (or on
+    // request) with an exponent.
+    function brief(v, digits = 3, exponent = finite(v) && v !== 0 && Math.abs(v) < 1e-3) {
       if (!finite(v)) return '–';
-      const a = Math.abs(v);
+      if (exponent && v !== 0) return v.toExponential(digits - 1).replace(/\.?0*e\+?/, 'e');
       for (const [size, name] of [[1e9, 'B'], [1e6, 'M'], [1e3, 'k']])
-        if (a >= size * 0.9995) return trim((v / size).toPrecision(digits)) + name;
-      if (a !== 0 && a < 1e-3) return v.toExponential(Math.max(0, digits - 1)).replace(/\.?0+e/, 'e');
-      return trim(v.toPrecision(digits));
+        if (Math.abs(v) >= size * 0.9995) return rounded(v / size, digits) + name;
+      return rounded(v, digits);
     }
-    const trim = t => t.includes('.') && !t.includes('e') ? t.replace(/\.?0+$/, '') : t;
+    const rounded = (v, digits) => String(Number(v.toPrecision(digits)));
     const whole = v => v.toString().replace(/\B(?=(\d{3})+$)/g, ',');
 
     // Round numbers from low to high, about `count` of them: 1, 2, 2.5 or 5 times a power of ten apart.
@@ -42,8 +42,9 @@ extension ReportAssets {
     }
     // Labels that tell neighbouring ticks apart.
     function tickText(ticks) {
+      const exponent = ticks.some(t => t !== 0 && Math.abs(t) < 1e-3) && ticks.every(t => Math.abs(t) < 1);
       for (let digits = 1; digits < 9; digits++) {
-        const texts = ticks.map(t => t === 0 ? '0' : brief(t, digits));
+        const texts = ticks.map(t => brief(t, digits, exponent));
         const exact = ticks.every((t, i) => t === 0 || Math.abs(value(texts[i]) / t - 1) < 1e-6);
         if (exact && new Set(texts).size === ticks.length) return texts;
       }
@@ -160,7 +161,8 @@ extension ReportAssets {
         let d = '', pen = false;
         xs.forEach((x, i) => {
           if (!finite(ys[i]) || (this.log && ys[i] <= 0)) { pen = false; return; }
-          d += (pen ? 'L' : 'M') + this.x(x).toFixed(1) + ' ' + this.y(ys[i]).toFixed(1);
+          // A point without neighbours shows as a dot.
+          d += (pen ? 'L' : 'M') + this.x(x).toFixed(1) + ' ' + this.y(ys[i]).toFixed(1) + (pen ? '' : 'h0');
           pen = true;
         });
         return d;
@@ -201,7 +203,7 @@ extension ReportAssets {
         if (step === null) return;
         const shown = steps[nearest(steps, step)], x = this.x(shown), text = 'step ' + whole(shown);
         const wide = text.length * 6.6 + 14;
-        const from = Math.min(this.area.right - wide, Math.max(this.area.left, x - wide / 2));
+        const from = Math.min(this.area.right + 14 - wide, Math.max(this.area.left, x - wide / 2));
         this.hover.prepend(element('line', { x1: x, x2: x, y1: this.area.top, y2: this.area.bottom, class: 'rule' }));
         const badge = element('g', { class: 'badge' }, this.hover);
         element('rect', { x: from, y: this.area.bottom + 4, width: wide, height: 20, rx: 5 }, badge);

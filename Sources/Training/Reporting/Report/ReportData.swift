@@ -38,7 +38,7 @@ struct ReportData {
 
   /// The smoothed loss after each step.
   private var smoothed: [Double] {
-    var smoother = Smoother(horizon: max(5, min(500, Double(history.steps.count) / 40)))
+    var smoother = Smoother(horizon: max(5, min(200, Double(history.steps.count) / 100)))
     return history.steps.map { smoother.add($0.loss) }
   }
 
@@ -107,7 +107,7 @@ extension ReportData {
         note: history.run.map { "of \(Numerals.grouped($0.steps))" } ?? ""),
       Tile(
         label: "Training loss", value: Numerals.fixed(smoothed.last ?? .nan, 4),
-        note: "smoothed; last \(Numerals.fixed(last.loss, 4))"),
+        note: "last step \(Numerals.fixed(last.loss, 4))"),
     ]
     if let evaluation = history.evaluations.last {
       let best = history.evaluations.min { $0.loss < $1.loss } ?? evaluation
@@ -131,7 +131,7 @@ extension ReportData {
           label: "Tokens", value: Numerals.scaled(Double(last.step) * Double(run.tokensPerStep)),
           note: "\(Numerals.grouped(run.tokensPerStep)) a step"))
     }
-    tiles.append(Tile(label: "Time in steps", value: Numerals.duration(seconds), note: status))
+    tiles.append(Tile(label: "Training time", value: Numerals.duration(seconds), note: status))
     return tiles
   }
 

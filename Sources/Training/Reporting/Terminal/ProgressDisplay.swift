@@ -73,7 +73,7 @@ struct ProgressDisplay {
     let fraction = min(1, Double(last.step) / Double(max(1, run.steps)))
     let count = "\(Numerals.grouped(last.step))/\(Numerals.grouped(run.steps))"
     let percent = "\(Int(fraction * 100))%"
-    let left = secondsLeft(at: seconds).map { "\(Numerals.duration($0.rounded())) left" } ?? ""
+    let left = timeLeft(at: seconds) ?? ""
     let fixed = [run.model, count, percent, left].map(\.count).reduce(0, +) + 8
     let bar = Self.bar(fraction, width: max(0, min(40, width - fixed)))
     let first =
@@ -112,9 +112,12 @@ struct ProgressDisplay {
     return line
   }
 
-  private func secondsLeft(at seconds: Double) -> Double? {
+  /// By the mean pace of this process so far, pauses for evaluation and checkpoints included.
+  private func timeLeft(at seconds: Double) -> String? {
     guard let run, let last, last.step > run.resumedFrom, seconds > startSeconds else { return nil }
-    return (seconds - startSeconds) / Double(last.step - run.resumedFrom) * Double(max(0, run.steps - last.step))
+    let pace = (seconds - startSeconds) / Double(last.step - run.resumedFrom)
+    let left = pace * Double(max(0, run.steps - last.step))
+    return left < 59.5 ? "\(Int(left.rounded())) s left" : "\(Numerals.duration(left)) left"
   }
 
   private static func bar(_ fraction: Double, width: Int) -> [StyledText] {
@@ -192,7 +195,7 @@ struct ProgressDisplay {
       "norm \(Numerals.significant(last.gradientNorm, 3))", "\(Numerals.scaled(speed.average)) tok/s",
     ]
     if mfu.average.isFinite { facts.append("MFU \(Numerals.fixed(mfu.average * 100, 1))%") }
-    if let left = secondsLeft(at: seconds) { facts.append("\(Numerals.duration(left.rounded())) left") }
+    if let left = timeLeft(at: seconds) { facts.append(left) }
     return facts.joined(separator: "  ")
   }
 
