@@ -56,30 +56,34 @@ struct KernelBenchmark {
     return max(peak > 0 ? operations / peak : 0, rate > 0 ? bytes / rate : 0)
   }
 
-  /// The median time of one run, in seconds: a few to warm up, then at least five for about `seconds`.
+  /// The median time of one run, in seconds.
   func measure(on engine: Engine, seconds: Double) -> Double {
     engine.run { context in
-      let body = prepare(context)
-      let clock = ContinuousClock()
-      var begin = clock.now
-      for _ in 0..<3 {
-        body()
-        if clock.now - begin > .seconds(1) { break }
-      }
-      var times: [Double] = []
-      begin = clock.now
-      while times.count < 5 || (clock.now - begin < .seconds(seconds) && times.count < 2000) {
-        let start = clock.now
-        body()
-        times.append((clock.now - start) / .seconds(1))
-        // A kernel that takes seconds is not run five times.
-        if times.count >= 3, clock.now - begin > .seconds(4 * seconds + 4) { break }
-      }
-      times.sort()
-      let middle = times.count / 2
-      return times.count % 2 == 1 ? times[middle] : (times[middle - 1] + times[middle]) / 2
+      medianTime(seconds: seconds, prepare(context))
     }
   }
+}
+
+/// The median time of a call of `body`, in seconds: a few to warm up, then at least five for about `seconds`.
+func medianTime(seconds: Double, _ body: () -> Void) -> Double {
+  let clock = ContinuousClock()
+  var begin = clock.now
+  for _ in 0..<3 {
+    body()
+    if clock.now - begin > .seconds(1) { break }
+  }
+  var times: [Double] = []
+  begin = clock.now
+  while times.count < 5 || (clock.now - begin < .seconds(seconds) && times.count < 2000) {
+    let start = clock.now
+    body()
+    times.append((clock.now - start) / .seconds(1))
+    // What takes seconds is not run five times.
+    if times.count >= 3, clock.now - begin > .seconds(4 * seconds + 4) { break }
+  }
+  times.sort()
+  let middle = times.count / 2
+  return times.count % 2 == 1 ? times[middle] : (times[middle - 1] + times[middle]) / 2
 }
 
 /// Memory for an operand, aligned for vectors; freed with the last reference.

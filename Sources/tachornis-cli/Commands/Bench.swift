@@ -16,6 +16,7 @@ struct BenchCommand: ParsableCommand {
         tachornis bench --filter "matmul bf16"
         tachornis bench --filter peaks
         tachornis bench --json --threads 1 > bench.jsonl
+        tachornis bench --vocabulary gpt2.tiktoken --text book.txt
       """)
 
   @Flag(help: "Print one JSON object a line instead of a table.")
@@ -32,7 +33,16 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Seconds of timing per kernel and shape.", valueName: "seconds"))
   var seconds = 0.5
 
+  @Option(help: ArgumentHelp("Measure encoding with this .tiktoken file instead of kernels.", valueName: "file"))
+  var vocabulary: String?
+
+  @Option(help: ArgumentHelp("A text to encode; may be repeated.", valueName: "file"))
+  var text: [String] = []
+
   func validate() throws {
+    if (vocabulary == nil) != text.isEmpty {
+      throw ValidationError("--vocabulary and --text belong together: the one says how to encode, the other what")
+    }
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads must be from 1 to 1024, but is \(threads)")
     }
@@ -42,6 +52,10 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
+    if let vocabulary {
+      try runTokenizerBenchmark(vocabulary: vocabulary, texts: text, json: json, seconds: seconds) { print($0) }
+      return
+    }
     let measured = runKernelBenchmarks(filter: filter, json: json, threads: threads, seconds: seconds) { print($0) }
     if measured == 0, filter != "peaks" {
       throw ValidationError("no kernel matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")
