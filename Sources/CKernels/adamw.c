@@ -4,7 +4,7 @@
 #include "optimizer.h"
 #include "tasks.h"
 
-#define CHUNK 65536
+#define CHUNK 32768
 
 #define CK_TEMPLATE "adamw.inc"
 #include "instances.h"

@@ -9,6 +9,7 @@
 #include "tasks.h"
 
 #include <math.h>
+#include <string.h>
 
 // Rows handled together, so that a piece of the weights is converted once for all of them.
 #define GROUP 8

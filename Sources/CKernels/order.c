@@ -12,8 +12,14 @@
 
 typedef unsigned __int128 wide_entry;
 
+// Elements whose keys are made together.
+#define KEYS 256
+// The keys of `count` elements, at most KEYS; those of 32 bits in the low half. Returns the greatest.
+typedef uint64_t (*key_loader)(const ck_blocks *blocks, ck_type type, const void *input, int64_t count, uint64_t *keys);
+
 typedef struct {
   const ck_blocks *blocks;
+  key_loader load_keys;
   ck_type type;
   int64_t rows, width, k;
   bool descending;
@@ -26,36 +32,12 @@ typedef struct {
 
 static bool is_wide(ck_type type) { return type == CK_F64 || type == CK_I64; }
 
-static uint32_t key_of_f32(float value) {
-  if (value != value) return UINT32_MAX;
-  value += 0.0f;  // -0 becomes +0
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits ^ (bits >> 31 ? UINT32_MAX : 0x80000000u);
-}
 
-static uint64_t key_of_f64(double value) {
-  if (value != value) return UINT64_MAX;
-  value += 0.0;
-  uint64_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits ^ (bits >> 63 ? UINT64_MAX : 0x8000000000000000u);
-}
+#define CK_TEMPLATE "order_keys.inc"
+#include "instances.h"
 
-// Keys of `count` elements from `at`; 32-bit ones in the low half.
-static void load_keys(const order_plan *plan, int64_t at, int64_t count, uint64_t *keys) {
-  ck_class class_ = ck_class_of(plan->type);
-  union { float f32[256]; double f64[256]; int64_t i64[256]; } block;
-  plan->blocks->load[class_](plan->type, ck_at(plan->input, plan->type, at), 1, count, &block);
-  for (int64_t i = 0; i < count; i++) {
-    switch (class_) {
-      case CK_CLASS_F32: keys[i] = key_of_f32(block.f32[i]); break;
-      case CK_CLASS_F64: keys[i] = key_of_f64(block.f64[i]); break;
-      case CK_CLASS_I64:
-        keys[i] = is_wide(plan->type) ? (uint64_t)block.i64[i] ^ 0x8000000000000000u
-                                      : (uint32_t)block.i64[i] ^ 0x80000000u;
-    }
-  }
+static uint64_t load_keys(const order_plan *plan, int64_t at, int64_t count, uint64_t *keys) {
+  return plan->load_keys(plan->blocks, plan->type, ck_at(plan->input, plan->type, at), count, keys);
 }
 
 // Two arrays of entries for each thread.
@@ -85,6 +67,7 @@ size_t ck_order_scratch(const ck_context *context, int64_t rows, int64_t width) 
 static void order(const ck_context *context, order_plan plan, ck_task task) {
   if (plan.rows == 0 || plan.width == 0 || plan.k == 0) return;
   plan.blocks = ck_blocks_for(context);
+  plan.load_keys = CK_PICK(context, load_keys);
   plan.rows_per_task = ck_rows_per_task(plan.width, CK_GRAIN / 16);
   ck_run(context, ck_ceil_div(plan.rows, plan.rows_per_task), task, &plan);
 }
