@@ -206,6 +206,9 @@ static void test_cross_entropy(void) {
   }
 }
 
+// Of elements_test.c.
+int test_elements(const ck_context *context, uint32_t seed);
+
 int main(int count, char **arguments) {
   const char *name = count > 1 ? arguments[1] : "neon";
   state = count > 2 ? strtoull(arguments[2], NULL, 10) : (uint64_t)time(NULL);
@@ -227,6 +230,7 @@ int main(int count, char **arguments) {
     test_matmul();
     test_attention();
     test_cross_entropy();
+    failures += test_elements(&tested, draw());
   }
   ck_pool_destroy(tested.pool);
   printf(failures == 0 ? "passed\n" : "%d failed\n", failures);
