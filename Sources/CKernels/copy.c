@@ -1,7 +1,7 @@
 // Strided copies with conversion of type, and fills.
 //
-// Dimensions are sorted and merged first, so that every contiguous, broadcast or row-wise copy becomes a few long moves.
-// A copy whose input and output are adjacent along different axes is a transpose and goes by tiles (copy.inc).
+// Dimensions are sorted and merged first, so that every contiguous, broadcast or row-wise copy becomes a few long
+// moves. A copy whose input and output are adjacent along different axes is a transpose and goes by tiles (copy.inc).
 #include "elementwise.h"
 #include "blocks.h"
 #include "tasks.h"

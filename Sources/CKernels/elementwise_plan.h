@@ -36,7 +36,7 @@ typedef struct {
   int64_t register_size;          // bytes per element of every place
   int64_t rows, inner;            // all but the last dimension, and the last
   int64_t total;
-  // A block is part of one row (`block` elements, fewer at the row's end), or for short rows `rows_per_block` whole rows.
+  // A block is part of one row (`block` elements, fewer at the row's end); for short rows, `rows_per_block` rows.
   bool within_rows;
   int64_t block, rows_per_block, blocks_per_row;
   int64_t blocks, blocks_per_task;

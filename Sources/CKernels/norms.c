@@ -1,8 +1,8 @@
-// RMS norm (Zhang and Sennrich 2019, arXiv:1910.07467) and layer norm (Ba et al. 2016, arXiv:1607.06450) along rows, and
-// their gradients.
+// RMS norm (Zhang and Sennrich 2019, arXiv:1910.07467) and layer norm (Ba et al. 2016, arXiv:1607.06450) along rows,
+// and their gradients.
 //
-// The gradients of weight and bias are sums over rows: each block of rows (cut by the number of rows alone) sums into its
-// own strip of the scratch, and strips are added in block order, so any number of threads gives the same bits.
+// The gradients of weight and bias are sums over rows: each block of rows (cut by the number of rows alone) sums into
+// its own strip of the scratch, and strips are added in block order, so any number of threads gives the same bits.
 #include "blocks.h"
 #include "float_types.h"
 #include "rows.h"

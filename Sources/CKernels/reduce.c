@@ -33,15 +33,25 @@ typedef struct {
 
 // The neutral element: for max the lowest value of the type, for min the highest.
 static void set_identity(reduce_plan *plan) {
-  static const int64_t lowest[] = {[CK_I8] = INT8_MIN, [CK_U8] = 0, [CK_I32] = INT32_MIN, [CK_I64] = INT64_MIN, [CK_BOOL] = 0};
+  static const int64_t lowest[] = {
+    [CK_I8] = INT8_MIN, [CK_U8] = 0, [CK_I32] = INT32_MIN, [CK_I64] = INT64_MIN, [CK_BOOL] = 0};
   static const int64_t highest[] = {
     [CK_I8] = INT8_MAX, [CK_U8] = UINT8_MAX, [CK_I32] = INT32_MAX, [CK_I64] = INT64_MAX, [CK_BOOL] = 1};
   bool integer = ck_class_of(plan->type) == CK_CLASS_I64;
   switch (plan->reduction) {
     case CK_REDUCE_SUM: case CK_REDUCE_SUM_SQUARES: case CK_REDUCE_ANY: break;
-    case CK_REDUCE_PRODUCT: case CK_REDUCE_ALL: plan->identity_real = 1, plan->identity_integer = 1; break;
-    case CK_REDUCE_MAX: plan->identity_real = -INFINITY, plan->identity_integer = integer ? lowest[plan->type] : 0; break;
-    case CK_REDUCE_MIN: plan->identity_real = INFINITY, plan->identity_integer = integer ? highest[plan->type] : 0; break;
+    case CK_REDUCE_PRODUCT: case CK_REDUCE_ALL:
+      plan->identity_real = 1;
+      plan->identity_integer = 1;
+      break;
+    case CK_REDUCE_MAX:
+      plan->identity_real = -INFINITY;
+      plan->identity_integer = integer ? lowest[plan->type] : 0;
+      break;
+    case CK_REDUCE_MIN:
+      plan->identity_real = INFINITY;
+      plan->identity_integer = integer ? highest[plan->type] : 0;
+      break;
   }
 }
 

@@ -1,5 +1,5 @@
-// Cumulative sums along an axis. Floats of up to 32 bits are summed in f64: a running sum has no partial sums to keep its
-// error small.
+// Cumulative sums along an axis. Floats of up to 32 bits are summed in f64: a running sum has no partial sums to keep
+// its error small.
 #include "blocks.h"
 #include "reduce.h"
 #include "tasks.h"

@@ -1,4 +1,4 @@
-// Small helpers that every kernel over rows, blocks or chunks shares: integer arithmetic and starting a parallel region.
+// Small helpers that kernels over rows, blocks or chunks share: integer arithmetic and starting a parallel region.
 #ifndef CK_TASKS_H
 #define CK_TASKS_H
 
