@@ -21,7 +21,7 @@ public struct ConfigurationError: CodedError {
     self.problems = problems
   }
 
-  init(problems: [ConfigurationProblem]) {
+  package init(problems: [ConfigurationProblem]) {
     let count = problems.count == 1 ? "a problem" : "\(problems.count) problems"
     self.init(
       .invalid, "The configuration has \(count):" + problems.map { "\n  \($0)" }.joined(), problems: problems)

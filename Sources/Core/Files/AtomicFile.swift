@@ -106,7 +106,7 @@ package final class AtomicFile {
   }
 
   /// A rename is durable only when the folder that holds the name is.
-  private static func syncFolder(of path: String) throws(FileError) {
+  package static func syncFolder(of path: String) throws(FileError) {
     let folder = split(path).folder
     let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     // A folder may be writable but not readable; the rename itself has succeeded.

@@ -66,6 +66,12 @@ package final class MappedFile: @unchecked Sendable {
     if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
   }
 
+  /// The contents, mapped for as long as `body` runs. (The object alone may be released after its last mention, while
+  /// its bytes are still being read.)
+  package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    try withExtendedLifetime(self) { try body(bytes) }
+  }
+
   /// Tells the system how the contents are about to be read; only a hint.
   package func advise(_ access: Access) {
     guard let base = bytes.baseAddress else { return }

@@ -1,0 +1,95 @@
+// The loss on text that is not learned from.
+
+package import Formats
+public import Models
+public import Networks
+public import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Measures a model's loss on windows of text.
+public final class Evaluator {
+  private let executable: any Executable
+  private var weights: [TensorData] = []
+  private let tokens: TensorData
+  private let targets: TensorData
+
+  /// - Parameters:
+  ///   - batch: windows at a time.
+  ///   - length: tokens in a window.
+  package init(_ model: GPT, _ store: WeightStore, batch: Int, length: Int, backend: any Backend) throws {
+    let tokens = Tensor.input("tokens", TensorType(.int32, [batch, length]))
+    let targets = Tensor.input("targets", TensorType(.int32, [batch, length]))
+    let losses = model.loss(tokens, targets: targets, store.root, .training())
+    let counted = (targets .>= 0).cast(.float32).sum()
+    executable = try backend.compile(
+      Program(
+        inputs: [tokens, targets] + store.parameters.map { store.given($0.name) }, outputs: [losses.sum(), counted]))
+    self.tokens = TensorData(tokens.type)
+    self.targets = TensorData(targets.type)
+  }
+
+  /// Loads a model from weights by name, float32, to be computed with in `precision` on windows of its whole context.
+  public convenience init(
+    _ configuration: GPTConfiguration, masters: [String: TensorData], precision: Precision, batch: Int,
+    backend: any Backend
+  ) throws {
+    let model = GPT(configuration)
+    let store = WeightStore(compute: precision.element)
+    model.declare(in: store)
+    try self.init(model, store, batch: batch, length: configuration.context, backend: backend)
+    weights = try store.given(masters)
+  }
+
+  /// e to the loss: the number of tokens that the model hesitates between, so to speak.
+  public static func perplexity(_ loss: Double) -> Double { exp(loss) }
+
+  /// The mean loss in nats per token over validation windows, and how many tokens it is over; nil if there are none.
+  package func loss(
+    _ dataset: TokenDataset, batches: Int, weights: [TensorData]
+  ) throws -> (loss: Double, tokens: Int)? {
+    let (batch, length) = (tokens.shape[0], tokens.shape[1])
+    let windows = min(dataset.validationWindows(of: length), batches.multipliedReportingOverflow(by: batch).partialValue)
+    guard windows > 0, batches > 0 else { return nil }
+    var (sum, count) = (0.0, 0.0)
+    for first in stride(from: 0, to: windows, by: batch) {
+      let found = dataset.validationBatch(
+        first: first, batch: batch, length: length, inputs: tokens.pointer.assumingMemoryBound(to: Int32.self),
+        targets: targets.pointer.assumingMemoryBound(to: Int32.self))
+      for index in (found * length)..<(batch * length) { targets[index] = .integer(-1) }
+      let result = try run(weights)
+      sum += result.sum
+      count += result.count
+    }
+    return (sum / count, Int(count))
+  }
+
+  /// The mean loss in nats per token of the model that was loaded over a text, in windows that follow each other; nil if it has no two tokens.
+  public func loss(of text: [Int32]) throws -> (loss: Double, tokens: Int)? {
+    let (batch, length) = (tokens.shape[0], tokens.shape[1])
+    guard text.count > 1 else { return nil }
+    var (sum, count) = (0.0, 0.0)
+    for start in stride(from: 0, to: text.count - 1, by: batch * length) {
+      for index in 0..<(batch * length) {
+        let place = start + index
+        tokens[index] = .integer(Int64(place < text.count ? text[place] : 0))
+        targets[index] = .integer(Int64(place + 1 < text.count ? text[place + 1] : -1))
+      }
+      let result = try run(weights)
+      sum += result.sum
+      count += result.count
+    }
+    return (sum / count, Int(count))
+  }
+
+  private func run(_ weights: [TensorData]) throws -> (sum: Double, count: Double) {
+    let outputs = try executable.run([tokens, targets] + weights)
+    return (outputs[0].item, outputs[1].item)
+  }
+}

@@ -1,0 +1,116 @@
+// From a configuration to a run in a folder: tokenizer, data, checkpoint, reports, trainer.
+//
+//     folder/
+//       config.json5        the resolved configuration
+//       tokenizer.json      how text became tokens
+//       events.jsonl        what happened, a JSON object a line
+//       report.html         the same to look at
+//       tensorboard/        the same for TensorBoard
+//       data/               tokenised text
+//       checkpoints/        see Checkpoint.swift
+
+public import Core
+import Formats
+import FoundationEssentials
+import Models
+public import Tensors
+
+/// Prepares and runs training in a folder.
+public struct TrainingRun {
+  public let configuration: TrainingConfiguration
+  public let folder: String
+  private let trainer: Trainer
+
+  /// - Parameters:
+  ///   - resume: go on from the newest checkpoint of the folder that can be believed, if there is one.
+  ///   - display: what shows progress to a person, if anything.
+  /// - Throws: an error with the remedy where the data, the folder or the configuration cannot be used.
+  package init(
+    _ configuration: TrainingConfiguration, folder: String, resume: Bool, backend: any Backend,
+    display: (any EventSink<TrainingEvent>)?
+  ) throws {
+    var configuration = configuration
+    self.folder = folder
+    let files = FileManager.default
+    do {
+      try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw TrainingError(
+        .setting, "Cannot make the folder '\(folder)': choose another with --out, or change its permissions.", cause: error)
+    }
+    let checkpoints = CheckpointFolder(run: folder)
+    var warnings: [String] = []
+    let newest = resume ? checkpoints.newest { warnings.append($0) } : nil
+    if newest == nil && !resume && !checkpoints.steps.isEmpty {
+      throw TrainingError(
+        .setting, "'\(folder)' holds the checkpoints of an earlier run. Go on with it by --resume, or choose another folder "
+          + "with --out.")
+    }
+    let checkpoint = try newest.map { try Checkpoint(path: $0.path) }
+
+    let data = configuration.data
+    let corpus = try data.path.map { try Corpus(path: $0, textField: data.textField) } ?? .storiesAndSums()
+    let tokenizer = try checkpoint?.tokenizer
+      ?? TrainingRun.tokenizer(configuration.tokenizer, corpus, folder: folder, threads: backend.threadCount)
+    configuration.model.vocabulary = tokenizer.vocabularySize
+    let problems = ConfigurationLoader.problems(in: configuration)
+    guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
+    if let checkpoint, checkpoint.model.shapes != configuration.model.shapes {
+      throw TrainingError(
+        .setting, "The checkpoint in '\(folder)' is of a model of another shape. Resume with the configuration that the run "
+          + "was started with (\(folder)/config.json5).")
+    }
+    // A model that no known layout can hold could be trained but not saved: better said now.
+    _ = try ModelLayout.of(configuration.model)
+    let dataset = try TokenDataset.prepare(
+      corpus, tokenizer: tokenizer, cacheDirectory: data.cache ?? folder + "/data",
+      validationFraction: data.validation, threads: backend.threadCount)
+    try AtomicFile.write(ConfigurationLoader.encode(configuration) + "\n", to: folder + "/config.json5")
+    let recorder = try RunRecorder(
+      folder: folder, resumingFrom: checkpoint?.state.step ?? 0, display: display)
+    for warning in warnings { recorder.receive(.warning(step: checkpoint?.state.step ?? 0, message: warning)) }
+    checkpoints.removePartial()
+    checkpoints.prune(keeping: .max, after: checkpoint?.state.step ?? 0)
+    self.configuration = configuration
+    trainer = try Trainer(
+      configuration, dataset: dataset, tokenizer: tokenizer, folder: folder, resuming: checkpoint, backend: backend,
+      sink: recorder)
+  }
+
+  /// Trains to the end, or until `shouldStop` says so at the end of a step.
+  package func run(shouldStop: () -> Bool = { false }) throws -> RunSummary { try trainer.run(shouldStop: shouldStop) }
+
+  /// The tokenizer that is asked for; what is learned from the corpus is kept in the folder and not learned again.
+  private static func tokenizer(
+    _ choice: TokenizerChoice, _ corpus: Corpus, folder: String, threads: Int
+  ) throws -> any Tokenizer {
+    switch choice {
+    case .characters: return try corpus.trainCharacterTokenizer()
+    case .bytes: return BytePairEncoding.bytes()
+    case .file(let path): return try TokenizerFile.read(path: path)
+    case .bpe(let vocabulary):
+      let key = String(corpus.fingerprint, radix: 16) + "-\(vocabulary)"
+      let cached = "\(folder)/data/bpe-\(key).json"
+      if let tokenizer = try? TokenizerFile.read(path: cached) { return tokenizer }
+      let tokenizer = try corpus.trainBytePairEncoding(
+        vocabularySize: vocabulary, threads: threads, maximumBytes: 64 << 20)
+      try FileManager.default.createDirectory(atPath: folder + "/data", withIntermediateDirectories: true)
+      try TokenizerFile.write(tokenizer, to: cached)
+      return tokenizer
+    }
+  }
+}
+
+extension Backend {
+  /// Threads for preparing data.
+  fileprivate var threadCount: Int { ProcessInfo.processInfo.activeProcessorCount }
+}
+
+extension GPTConfiguration {
+  /// What decides the shapes of parameters.
+  fileprivate var shapes: GPTConfiguration {
+    var result = self
+    (result.dropout, result.initialDeviation) = (0, 0)
+    return result
+  }
+}

@@ -1,0 +1,8 @@
+public import ArgumentParser
+public import Formats
+public import Networks
+
+// Choices of the libraries as values of options.
+
+extension Precision: ExpressibleByArgument {}
+extension SplitRule: ExpressibleByArgument {}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import CPUBackend
+import Core
+import Formats
+import FoundationEssentials
+import Models
+import Networks
+import Tensors
+import Training
+
+struct Evaluate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure a model's loss on a text.",
+    discussion: """
+      Example:
+        tachornis evaluate --model runs/book --data other.txt
+
+      Prints one JSON object: loss (nats per token), perplexity, tokens.
+      """)
+
+  @Option(help: "A run's folder, a checkpoint, or a folder with config.json, model.safetensors and tokenizer.json.")
+  var model: String
+
+  @Option(help: "A text file, a JSONL file, or a folder of such.")
+  var data: String
+
+  @Option(help: "Windows at a time.")
+  var batch = 4
+
+  @Option(help: "Threads to compute with.")
+  var threads: Int?
+
+  @Option(help: "The type of products: float32 or bfloat16.")
+  var precision: Precision = .float32
+
+  func validate() throws {
+    if batch < 1 { throw ValidationError("--batch is \(batch); it must be 1 or more.") }
+    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
+  }
+
+  func run() throws {
+    let loaded = try LoadedModel(path: model)
+    let corpus = try Corpus(path: data)
+    let backend = CPUBackend(threads: threads)
+    DefaultBackend.use(backend)
+    let cache = FileManager.default.temporaryDirectory.path + "/tachornis-evaluate-\(ProcessInfo.processInfo.processIdentifier)"
+    defer { try? FileManager.default.removeItem(atPath: cache) }
+    let dataset = try TokenDataset.prepare(
+      corpus, tokenizer: loaded.tokenizer, cacheDirectory: cache, validationFraction: 0)
+    var text = [Int32](repeating: 0, count: dataset.training.count)
+    text.withUnsafeMutableBufferPointer { if $0.count > 0 { dataset.copy(dataset.training, to: $0.baseAddress!) } }
+    let evaluator = try Evaluator(
+      loaded.configuration, masters: loaded.weights, precision: precision, batch: batch, backend: backend)
+    guard let result = try evaluator.loss(of: text) else {
+      throw CommandError("'\(data)' holds \(text.count) tokens; at least two are needed. Give more text.")
+    }
+    let line: JSONValue = [
+      "loss": .number(JSONNumber(result.loss)),
+      "perplexity": .number(JSONNumber(Evaluator.perplexity(result.loss))),
+      "tokens": .number(JSONNumber(result.tokens)),
+    ]
+    writeOutput(line.json + "\n")
+  }
+}

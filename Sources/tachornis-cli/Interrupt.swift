@@ -1,0 +1,24 @@
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Ctrl-C and SIGTERM as a question that a loop asks; a second Ctrl-C ends the process at once.
+enum Interrupt {
+  private static let asked = Atomic<Int>(0)
+
+  static func watch() {
+    for number in [SIGINT, SIGTERM] {
+      signal(number) { number in
+        if Interrupt.asked.wrappingAdd(1, ordering: .relaxed).oldValue > 0 { _exit(128 + number) }
+      }
+    }
+  }
+
+  static var isAsked: Bool { asked.load(ordering: .relaxed) > 0 }
+}

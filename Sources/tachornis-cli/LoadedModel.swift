@@ -1,0 +1,62 @@
+import CPUBackend
+import Core
+import Formats
+import FoundationEssentials
+import Models
+import Networks
+import Tensors
+import Training
+
+/// A model that a command was pointed at: a run's folder (its newest checkpoint), a checkpoint, or any folder with config.json.
+struct LoadedModel {
+  let path: String
+  let configuration: GPTConfiguration
+  let tokenizer: any Tokenizer
+  let weights: [String: TensorData]
+
+  init(path: String) throws {
+    self.path = try LoadedModel.resolve(path)
+    let directory = try ModelDirectory(path: self.path)
+    configuration = directory.configuration
+    weights = try directory.weights()
+    tokenizer = try TokenizerFile.read(path: self.path + "/tokenizer.json")
+    guard tokenizer.vocabularySize <= configuration.vocabulary else {
+      throw CommandError(
+        "The tokenizer in \(self.path) has \(tokenizer.vocabularySize) tokens, but the model knows only "
+          + "\(configuration.vocabulary): they do not belong together.")
+    }
+  }
+
+  /// A prompt and what the model makes of it, computed with the default backend.
+  func continuation(of prompt: String, tokens: Int, temperature: Double) throws -> String {
+    let generator = try Generator(
+      configuration, masters: weights, precision: .float32, backend: DefaultBackend.current)
+    var sampler = Sampler(temperature: temperature)
+    let written = try generator.generate(
+      tokenizer.encode(prompt), count: tokens, end: tokenizer.endOfText, sampler: &sampler)
+    return prompt + tokenizer.decode(written)
+  }
+
+  private static func resolve(_ path: String) throws -> String {
+    let files = FileManager.default
+    guard files.fileExists(atPath: path) else {
+      throw CommandError("There is no folder '\(path)'. Give --model a run's folder or a folder with config.json.")
+    }
+    if files.fileExists(atPath: path + "/config.json") { return path }
+    let newest = CheckpointFolder(run: path).newest { Failure.writeError("warning: \($0)\n") }
+    guard let newest else {
+      throw CommandError(
+        "'\(path)' holds neither config.json nor a finished checkpoint. Give --model a run's folder after its first "
+          + "checkpoint, or a folder with config.json, model.safetensors and tokenizer.json.")
+    }
+    return newest.path
+  }
+}
+
+/// A command that cannot do what it was asked.
+struct CommandError: CodedError {
+  enum Code { case refused }
+  let code = Code.refused
+  let message: String
+  init(_ message: String) { self.message = message }
+}

@@ -1,0 +1,30 @@
+import ArgumentParser
+
+// The executable: one file a command, and the only place that picks devices and prints.
+
+@main
+struct Tachornis: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tachornis",
+    abstract: "Train a language model from a text file, sample it, take it anywhere.",
+    discussion: """
+      tachornis quickstart                         a model in two minutes, from nothing
+      tachornis train --data book.txt              the same on your own text
+      tachornis generate --model runs/book --prompt "Once"
+      """,
+    version: "0.1.0",
+    subcommands: [
+      Quickstart.self, Train.self, Generate.self, Evaluate.self, Tokenize.self, BenchCommand.self, Doctor.self,
+    ])
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error as ValidationError {
+      exit(withError: error)
+    } catch {
+      Failure.exit(error, as: Tachornis.self)
+    }
+  }
+}
