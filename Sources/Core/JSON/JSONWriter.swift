@@ -11,6 +11,13 @@ extension JSONValue {
     return writer.text
   }
 
+  /// Indented JSON, one member a line, ending in a line break.
+  public var indentedJSON: String {
+    var writer = JSONWriter(json5: false)
+    writer.indented(self, level: 0)
+    return writer.text + "\n"
+  }
+
   /// Indented JSON5, one member a line (short lists on one line), ending in a line break.
   public var json5: String {
     var writer = JSONWriter(json5: true)
@@ -57,11 +64,11 @@ private struct JSONWriter {
     switch value {
     case .object(let object) where !object.isEmpty:
       text += "{\n"
-      for (name, value) in object {
+      for (index, (name, value)) in object.enumerated() {
         text += inner
         key(name)
         indented(value, level: level + 1)
-        text += ",\n"
+        text += json5 || index + 1 < object.count ? ",\n" : "\n"
       }
       text += outer + "}"
     case .array(let elements) where !elements.isEmpty:
@@ -73,10 +80,10 @@ private struct JSONWriter {
         return
       }
       text += "[\n"
-      for element in elements {
+      for (index, element) in elements.enumerated() {
         text += inner
         indented(element, level: level + 1)
-        text += ",\n"
+        text += json5 || index + 1 < elements.count ? ",\n" : "\n"
       }
       text += outer + "]"
     case .object, .array, .string, .number, .bool, .null:

@@ -34,12 +34,24 @@ package struct JSONReader {
   package mutating func object(
     _ body: (inout JSONReader, _ name: String) throws(FormatsError) -> Void
   ) throws(FormatsError) {
+    try members { (reader) throws(FormatsError) in
+      try reader.string()
+    } value: { (reader, name) throws(FormatsError) in
+      try body(&reader, name)
+    }
+  }
+
+  /// Reads an object whose names are read by `name`, for names that need no String.
+  package mutating func members<Name>(
+    name: (inout JSONReader) throws(FormatsError) -> Name,
+    value: (inout JSONReader, Name) throws(FormatsError) -> Void
+  ) throws(FormatsError) {
     try open(UInt8(ascii: "{"))
     if try !closes(UInt8(ascii: "}")) {
       repeat {
-        let name = try string()
+        let name = try name(&self)
         try expect(UInt8(ascii: ":"))
-        try body(&self, name)
+        try value(&self, name)
       } while try !ends(UInt8(ascii: "}"))
     }
     depth -= 1
@@ -78,6 +90,14 @@ package struct JSONReader {
     if digits > start { return value }
     guard value != Int.min else { throw error("a number is too large") }
     return -value
+  }
+
+  /// Reads any number, to the precision of Double.
+  package mutating func number() throws(FormatsError) -> Double {
+    guard try kind() == .number else { throw error("a number was expected") }
+    let start = position
+    try skipNumber()
+    return Double(String(decoding: text[start..<position], as: UTF8.self)) ?? .nan
   }
 
   /// Reads `true` or `false`.

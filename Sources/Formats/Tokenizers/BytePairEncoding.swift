@@ -40,6 +40,8 @@ public final class BytePairEncoding: Tokenizer {
     tokens: [[UInt8]], merges: Merges, splitRule: SplitRule, specialTokens: [String: Int32],
     takesWholePieces: Bool? = nil, endOfText: String? = nil
   ) throws(FormatsError) {
+    // Holes at the end (special tokens that a file lists in its vocabulary as well) are no part of the table.
+    let tokens = Array(tokens.prefix((tokens.lastIndex { !$0.isEmpty } ?? -1) + 1))
     table = TokenTable(tokens)
     self.merges = merges
     self.splitRule = splitRule

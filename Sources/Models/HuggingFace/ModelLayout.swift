@@ -1,0 +1,82 @@
+// How models stand on disk in Hugging Face's directories: config.json and the names and shapes of tensors, a layout for each
+// `model_type`. The list of known types is `ModelLayout.all` and nothing else.
+//
+// Invariant: reading what was written gives the same configuration (but for dropout, which is no part of some layouts) and
+// the same bits of every tensor; `transformers` computes the same logits from it.
+
+internal import Core
+public import Networks
+internal import Tensors
+
+/// One `model_type` of Hugging Face.
+package struct ModelLayout: Sendable {
+  /// As in config.json: `qwen3`.
+  package let type: String
+  /// The class in `transformers`: `Qwen3ForCausalLM`.
+  let architecture: String
+  /// What files of the bare model, without its head, leave out in front of names: `model.`.
+  let prefix: String
+  /// Endings of tensors that files may hold and that are computed, not trained.
+  var buffers: [String] = []
+  /// Reads what config.json says, collecting what this package cannot do.
+  let read: @Sendable (inout ModelSettings) -> GPTConfiguration
+  /// The settings of config.json, without those that all layouts share.
+  let write: @Sendable (GPTConfiguration) -> JSONObject
+  /// Why a configuration has no equivalent in this layout; empty if it has one. Each is a sentence with the remedy.
+  let obstacles: @Sendable (GPTConfiguration) -> [String]
+  /// The tensors of a model in this layout.
+  package let tensors: @Sendable (GPTConfiguration, [Parameter]) -> [StoredTensor]
+
+  /// The known types, each before those that it is a special case of.
+  package static let all: [ModelLayout] = [.gpt2, .llama, .qwen3]
+
+  /// The layout of a type.
+  package static func of(type: String) throws(ModelError) -> ModelLayout {
+    if let layout = all.first(where: { $0.type == type }) { return layout }
+    throw ModelError(
+      .unknownType,
+      "The model type '\(type)' is not known. Known are: \(all.map(\.type).joined(separator: ", ")).")
+  }
+
+  /// The layout that means exactly what a configuration means.
+  package static func of(_ configuration: GPTConfiguration) throws(ModelError) -> ModelLayout {
+    let candidates = all.map { (layout: $0, obstacles: $0.obstacles(configuration)) }
+    if let fitting = candidates.first(where: { $0.obstacles.isEmpty }) { return fitting.layout }
+    let nearest = candidates.min { $0.obstacles.count < $1.obstacles.count }!
+    throw ModelError(
+      .unsupported,
+      "No layout of Hugging Face means what this model means. The nearest is '\(nearest.layout.type)', but: "
+        + nearest.obstacles.joined(separator: " "))
+  }
+}
+
+/// A tensor of a file and what it holds of ours.
+package struct StoredTensor: Sendable, Hashable {
+  package var name: String
+  /// Parameters that stand one after another along the first axis.
+  package var parameters: [Parameter]
+  /// Whether the file holds the transpose, [inputs, outputs].
+  package var transposed = false
+
+  /// In the file.
+  package var dimensions: [Int] {
+    var dimensions = parameters[0].shape.dimensions
+    dimensions[0] = parameters.map { $0.shape[0] }.reduce(0, +)
+    return transposed ? dimensions.reversed() : dimensions
+  }
+}
+
+extension GPT {
+  /// The parameters in the order in which the model mentions them.
+  public var parameters: [Parameter] {
+    let store = WeightStore()
+    _ = logits(.input("tokens", TensorType(.int32, [1, 1])), store.root, .training())
+    return store.parameters
+  }
+}
+
+extension GPTConfiguration {
+  /// The `model_type` of Hugging Face in which a model of this configuration is written. The error says which settings
+  /// have no equivalent and what to change.
+  public func exportType() throws(ModelError) -> String { try ModelLayout.of(self).type }
+}
