@@ -3,8 +3,8 @@ public import Testing
 
 /// How far apart two computations of the same value may be.
 ///
-/// Each element may be off by `tolerance` times the sum of its own magnitude and the root mean square of the whole tensor:
-/// a sum with cancellation is as exact as its terms are large. Integers and bool must agree; NaN equals NaN, infinities must
+/// Each element may be off by `tolerance` times the sum of its own magnitude and the tensor's scale, which is the root mean
+/// square of its elements but at least a given floor: a sum with cancellation is as exact as its terms are large. Integers and bool must agree; NaN equals NaN, infinities must
 /// have the same sign.
 public enum Agreement {
   /// For results that went through arithmetic of `type`.
@@ -12,7 +12,7 @@ public enum Agreement {
     switch type {
     case .float64: 1e-12
     case .float32: 2e-5
-    case .float16: 4e-3
+    case .float16: 1e-2
     case .bfloat16: 3e-2
     case .int8, .uint8, .int32, .int64, .bool: 0
     }
@@ -22,7 +22,9 @@ public enum Agreement {
   public static func tolerance(_ types: [ElementType]) -> Double { types.map(tolerance).max() ?? 0 }
 
   /// Why `actual` is not close to `expected`, naming the worst element; nil if it is.
-  public static func mismatch(_ actual: TensorData, _ expected: TensorData, tolerance: Double? = nil) -> String? {
+  public static func mismatch(_ actual: TensorData, _ expected: TensorData, tolerance: Double? = nil, floor: Double = 0)
+    -> String?
+  {
     guard actual.shape.dimensions == expected.shape.dimensions else {
       return "shape \(actual.type) where \(expected.type) is expected"
     }
@@ -32,16 +34,18 @@ public enum Agreement {
       return "element \(place(index, expected.shape)) is \(actual[index]), expected \(expected[index])"
     }
     return mismatch(
-      actual.doubles, expected.doubles, shape: expected.shape, tolerance: tolerance ?? coarsest)
+      actual.doubles, expected.doubles, shape: expected.shape, tolerance: tolerance ?? coarsest, floor: floor)
   }
 
   /// The same for plain numbers.
-  public static func mismatch(_ actual: [Double], _ expected: [Double], shape: Shape? = nil, tolerance: Double)
+  public static func mismatch(
+    _ actual: [Double], _ expected: [Double], shape: Shape? = nil, tolerance: Double, floor: Double = 0
+  )
     -> String?
   {
     guard actual.count == expected.count else { return "\(actual.count) elements, expected \(expected.count)" }
     let finite = expected.filter(\.isFinite)
-    let scale = (finite.reduce(0) { $0 + $1 * $1 } / Double(max(finite.count, 1))).squareRoot()
+    let scale = max(floor, (finite.reduce(0) { $0 + $1 * $1 } / Double(max(finite.count, 1))).squareRoot())
     var worst: (index: Int, excess: Double)?
     var wrong = 0
     for (index, (a, e)) in zip(actual, expected).enumerated() {
@@ -65,12 +69,14 @@ public enum Agreement {
 ///
 /// - Parameters:
 ///   - tolerance: as `Agreement` says; that of the coarser of the two types if nil.
+///   - floor: the least scale; what went in has elements of this size.
 ///   - note: what was compared, and the seed that makes it again.
 public func expectClose(
-  _ actual: TensorData, _ expected: TensorData, tolerance: Double? = nil, _ note: @autoclosure () -> String = "",
+  _ actual: TensorData, _ expected: TensorData, tolerance: Double? = nil, floor: Double = 0,
+  _ note: @autoclosure () -> String = "",
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
-  if let mismatch = Agreement.mismatch(actual, expected, tolerance: tolerance) {
+  if let mismatch = Agreement.mismatch(actual, expected, tolerance: tolerance, floor: floor) {
     Issue.record("\(mismatch) \(note())", sourceLocation: sourceLocation)
   }
 }

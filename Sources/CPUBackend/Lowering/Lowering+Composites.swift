@@ -143,6 +143,9 @@ extension Lowering {
     (arguments.v_row, arguments.v_batch) = (keyRow, keyBatch)
     (arguments.dk_row, arguments.dk_batch) = (keyRow, keyBatch)
     (arguments.dv_row, arguments.dv_batch) = (keyRow, keyBatch)
+    // How much scratch is needed depends on whether they are there.
+    if attention.segments { arguments.segments = UnsafePointer(bitPattern: 64) }
+    if attention.sinks { arguments.sinks = UnsafePointer(bitPattern: 64) }
     return arguments
   }
 

@@ -17,7 +17,7 @@ extension Lowering {
       inner = shape.dimensions[((axes.last ?? shape.rank - 1) + 1)...].reduce(1, *)
     } else {
       // Axes that do not lie together are first brought to the end.
-      outer = shape.count / Swift.max(1, reduced)
+      outer = resultTypes[0].shape.count
       inner = 1
     }
     let kernelScratch = ck_reduce_scratch(context, type.kernels, Int64(outer), Int64(reduced), Int64(inner))

@@ -28,7 +28,7 @@ struct Lowering {
     case .topK(let k): return topK(k)
     case .sort(let descending): return sort(descending)
     case .reshape: return reshape()
-    case .broadcast(let shape): return copy(strides: inputTypes[0].shape.strides(broadcastTo: shape))
+    case .broadcast: return copy(strides: inputTypes[0].shape.strides(broadcastTo: resultTypes[0].shape))
     case .permute(let axes):
       let strides = inputTypes[0].shape.strides
       return copy(strides: axes.map { strides[$0] })
