@@ -59,7 +59,7 @@ let package = Package(
       swiftSettings: swiftSettings),
     tests("CoreTests", ["Core"]),
     tests("TensorsTests", ["Core", "Tensors", "CPUBackend"]),
-    tests("FormatsTests", ["Core", "Formats"]),
+    tests("FormatsTests", ["Core", "Formats"], exclude: ["Fixtures"]),
     tests("CPUBackendTests", ["Core", "Tensors", "CPUBackend", "CKernels"]),
     tests("NetworksTests", ["Core", "Tensors", "CPUBackend", "Networks"]),
     tests(
