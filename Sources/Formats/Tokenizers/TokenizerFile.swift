@@ -157,7 +157,7 @@ private struct TokenizerFileContents {
       let value = model[name] ?? .null
       guard value == .null || value == .string("") else { throw unsupported("the setting \(name) of the model") }
     }
-    guard model["byte_fallback"]?.boolean != true else { throw unsupported("byte_fallback (SentencePiece models)") }
+    guard model["byte_fallback"]?.bool != true else { throw unsupported("byte_fallback (SentencePiece models)") }
     guard decoder == .null || Self.type(decoder) == "ByteLevel" else {
       throw unsupported("the decoder \(Self.type(decoder))")
     }
@@ -185,7 +185,7 @@ private struct TokenizerFileContents {
     for merge in merges { pairs.append((try half(merge.left, table), try half(merge.right, table))) }
     return try BytePairEncoding(
       tokens: tokens, merges: .list(pairs), splitRule: rule, specialTokens: specials,
-      takesWholePieces: model["ignore_merges"]?.boolean ?? false)
+      takesWholePieces: model["ignore_merges"]?.bool ?? false)
   }
 
   private func half(_ range: Range<Int>, _ table: TokenTable) throws(FormatsError) -> Int32 {
@@ -206,7 +206,7 @@ private struct TokenizerFileContents {
       guard let content = token["content"]?.string, let number = token["id"]?.integer,
         (0..<Self.maximumToken).contains(number)
       else { throw FormatsError(.malformed, "an added token lacks its content or number.") }
-      for flag in ["single_word", "lstrip", "rstrip"] where token[flag]?.boolean == true {
+      for flag in ["single_word", "lstrip", "rstrip"] where token[flag]?.bool == true {
         throw unsupported("\(flag) of the added token '\(content)'")
       }
       specials[content] = Int32(number)
@@ -216,8 +216,8 @@ private struct TokenizerFileContents {
 
   private func splitRule() throws(FormatsError) -> SplitRule {
     func byteLevel(_ part: JSONValue) throws(FormatsError) -> Bool {
-      guard part["add_prefix_space"]?.boolean != true else { throw unsupported("add_prefix_space") }
-      return part["use_regex"]?.boolean ?? true
+      guard part["add_prefix_space"]?.bool != true else { throw unsupported("add_prefix_space") }
+      return part["use_regex"]?.bool ?? true
     }
     if Self.type(preTokenizer) == "ByteLevel" {
       guard try byteLevel(preTokenizer) else { throw unsupported("a pre-tokenizer without a splitting rule") }
@@ -226,7 +226,7 @@ private struct TokenizerFileContents {
     guard Self.type(preTokenizer) == "Sequence", let parts = preTokenizer["pretokenizers"]?.array, parts.count == 2,
       Self.type(parts[0]) == "Split", Self.type(parts[1]) == "ByteLevel", try !byteLevel(parts[1])
     else { throw unsupported("the pre-tokenizer \(Self.describe(preTokenizer))") }
-    guard parts[0]["behavior"]?.string == "Isolated", parts[0]["invert"]?.boolean != true else {
+    guard parts[0]["behavior"]?.string == "Isolated", parts[0]["invert"]?.bool != true else {
       throw unsupported("the behaviour of the Split pre-tokenizer")
     }
     let pattern = parts[0]["pattern"]?["Regex"]?.string ?? ""

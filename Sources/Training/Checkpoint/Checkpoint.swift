@@ -72,10 +72,7 @@ package struct Checkpoint {
     do {
       try? files.removeItem(atPath: partial)
       try files.createDirectory(atPath: partial, withIntermediateDirectories: true)
-      try ModelDirectory.write(
-        model, weights: masters, to: partial, endOfText: tokenizer.endOfText.map { Int($0) })
-      try TokenizerFile.write(tokenizer, to: partial + "/tokenizer.json")
-      try TokenizerFile.writeConfiguration(tokenizer, to: partial + "/tokenizer_config.json")
+      try ModelDirectory.write(model, weights: masters, to: partial, tokenizer: tokenizer)
       try writeOptimizer(to: partial + "/optimizer.safetensors")
       let state = try JSONEncoder().encode(state)
       try state.withUnsafeBytes { try AtomicFile.write($0, to: partial + "/state.json") }

@@ -1,5 +1,6 @@
 // The hand-written scanners against regex engines, and encodings against tiktoken.
 
+import Core
 import Formats
 import FoundationEssentials
 import Testing
