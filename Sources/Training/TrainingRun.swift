@@ -31,6 +31,8 @@ public struct TrainingRun {
   ) throws {
     var configuration = configuration
     self.folder = folder
+    let data = configuration.data
+    let corpus = try data.path.map { try Corpus(path: $0, textField: data.textField) } ?? .storiesAndSums()
     let files = FileManager.default
     do {
       try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -47,9 +49,6 @@ public struct TrainingRun {
           + "with --out.")
     }
     let checkpoint = try newest.map { try Checkpoint(path: $0.path) }
-
-    let data = configuration.data
-    let corpus = try data.path.map { try Corpus(path: $0, textField: data.textField) } ?? .storiesAndSums()
     let tokenizer = try checkpoint?.tokenizer
       ?? TrainingRun.tokenizer(configuration.tokenizer, corpus, folder: folder, threads: backend.threadCount)
     configuration.model.vocabulary = tokenizer.vocabularySize
