@@ -1,13 +1,15 @@
 // Where the first NaN or infinity of a step arose.
 
-import Tensors
+package import Tensors
 
 /// Watches the results of instructions for the first that is not finite although all it was made from is.
-struct FirstNonFinite {
-  private(set) var finding: String?
+package struct FirstNonFinite {
+  package private(set) var finding: String?
+
+  package init() {}
 
   /// - Parameter program: the program that the instruction is of, for printing it.
-  mutating func inspect(_ instruction: Program.Instruction, _ results: [TensorData], in program: Program) {
+  package mutating func inspect(_ instruction: Program.Instruction, _ results: [TensorData], in program: Program) {
     guard finding == nil else { return }
     for result in results where result.type.element.isFloat {
       guard let place = FirstNonFinite.firstBad(in: result) else { continue }

@@ -59,8 +59,7 @@ public struct TrainingRun {
         .setting, "The checkpoint in '\(folder)' is of a model of another shape. Resume with the configuration that the run "
           + "was started with (\(folder)/config.json5).")
     }
-    // A model that no known layout can hold could be trained but not saved: better said now.
-    _ = try ModelLayout.of(configuration.model)
+    if let notice = ModelLayout.of(configuration.model).notice { warnings.append(notice) }
     let dataset = try TokenDataset.prepare(
       corpus, tokenizer: tokenizer, cacheDirectory: data.cache ?? folder + "/data",
       validationFraction: data.validation, threads: backend.threadCount)

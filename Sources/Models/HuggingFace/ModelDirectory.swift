@@ -95,7 +95,7 @@ public struct ModelDirectory: Sendable {
     _ configuration: GPTConfiguration, weights: [String: TensorData], to path: String,
     precision: Precision = .float32, tokenizer: (any Tokenizer)? = nil
   ) throws(ModelError) {
-    let layout = try ModelLayout.of(configuration)
+    let layout = ModelLayout.of(configuration).layout
     let settings = settings(of: configuration, layout, precision: precision, endOfText: tokenizer?.endOfText)
     let stored = layout.tensors(configuration, GPT(configuration).parameters)
     for parameter in stored.flatMap(\.parameters) {

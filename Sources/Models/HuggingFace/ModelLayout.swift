@@ -27,8 +27,8 @@ package struct ModelLayout: Sendable {
   /// The tensors of a model in this layout.
   package let tensors: @Sendable (GPTConfiguration, [Parameter]) -> [StoredTensor]
 
-  /// The known types, each before those that it is a special case of.
-  package static let all: [ModelLayout] = [.gpt2, .llama, .qwen3]
+  /// The known types, each before those that it is a special case of; the last takes everything.
+  package static let all: [ModelLayout] = [.gpt2, .llama, .qwen3, .own]
 
   /// The layout of a type.
   package static func of(type: String) throws(ModelError) -> ModelLayout {
@@ -38,15 +38,16 @@ package struct ModelLayout: Sendable {
       "The model type '\(type)' is not known. Known are: \(all.map(\.type).joined(separator: ", ")).")
   }
 
-  /// The layout that means exactly what a configuration means.
-  package static func of(_ configuration: GPTConfiguration) throws(ModelError) -> ModelLayout {
-    let candidates = all.map { (layout: $0, obstacles: $0.obstacles(configuration)) }
-    if let fitting = candidates.first(where: { $0.obstacles.isEmpty }) { return fitting.layout }
+  /// The layout that means exactly what a configuration means, and where that is none of Hugging Face's, why not.
+  package static func of(_ configuration: GPTConfiguration) -> (layout: ModelLayout, notice: String?) {
+    let candidates = all.dropLast().map { (layout: $0, obstacles: $0.obstacles(configuration)) }
+    if let fitting = candidates.first(where: { $0.obstacles.isEmpty }) { return (fitting.layout, nil) }
     let nearest = candidates.min { $0.obstacles.count < $1.obstacles.count }!
-    throw ModelError(
-      .unsupported,
-      "No layout of Hugging Face means what this model means. The nearest is '\(nearest.layout.type)', but: "
-        + nearest.obstacles.joined(separator: " "))
+    return (
+      .own,
+      "No layout of Hugging Face means what this model means, so only tachornis will read it. The nearest is "
+        + "'\(nearest.layout.type)', but: " + nearest.obstacles.joined(separator: " ")
+    )
   }
 }
 
@@ -76,7 +77,7 @@ extension GPT {
 }
 
 extension GPTConfiguration {
-  /// The `model_type` of Hugging Face in which a model of this configuration is written. The error says which settings
-  /// have no equivalent and what to change.
-  public func exportType() throws(ModelError) -> String { try ModelLayout.of(self).type }
+  /// The `model_type` in which a model of this configuration is written: Hugging Face's where one means the same, else
+  /// "tachornis".
+  public var exportType: String { ModelLayout.of(self).layout.type }
 }

@@ -1,5 +1,6 @@
 // Every window once per epoch, over any number of ranks, from any step.
 
+import Core
 import Formats
 import Testing
 

@@ -1,5 +1,6 @@
 // Corpora become tokens once, and batches are the same whatever the threads, ranks and restarts.
 
+import Core
 import Formats
 import FoundationEssentials
 import Testing

@@ -1,5 +1,6 @@
 // Encoding against an obviously right merge loop, and against what other encoders make of real vocabularies.
 
+import Core
 import Formats
 import FoundationEssentials
 import Testing

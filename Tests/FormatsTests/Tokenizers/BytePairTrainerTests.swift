@@ -1,5 +1,6 @@
 // Training against the definition: count all pairs, merge the most frequent, repeat.
 
+import Core
 import Formats
 import Testing
 

@@ -1,5 +1,6 @@
 // How fast texts are encoded: run by hand with TACHORNIS_SPEED set to text files, separated by colons.
 
+import Core
 import Formats
 import FoundationEssentials
 import Testing

@@ -1,5 +1,6 @@
 // tokenizer.json and .tiktoken: files of others read, our own written and read back.
 
+import Core
 import Formats
 import FoundationEssentials
 import Testing

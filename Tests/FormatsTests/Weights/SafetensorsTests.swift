@@ -1,5 +1,6 @@
 // Weights files: those of the reference implementation, our own, and hostile ones.
 
+import Core
 import Formats
 import FoundationEssentials
 import Testing
