@@ -1,7 +1,7 @@
 // Opens a vector section for one instruction set. A kernel's template (x.inc) is compiled once per set, each in its own
 // file, so that names need no suffix and the compiler may use what the set has:
 //
-//   #include <intrinsics and headers first>
+//   #include "the headers first"
 //   #define CK_SIMD_AVX512          (or CK_SIMD_AVX2, CK_SIMD_NEON, CK_SIMD_PORTABLE)
 //   #include "simd_begin.h"         defines CK_SIMD_NAME(f), CK_V_BYTES, CK_V_FMA, and all of vector_math.h
 //   #include "x.inc"                whose entry points are named CK_SIMD_NAME(x): x_avx512, ...
@@ -10,6 +10,12 @@
 // Guard the file's whole contents with #if defined(__x86_64__) (or __aarch64__) where the set needs it.
 // A function may ask for more with target(CK_SIMD_FEATURES ",avx512bf16") (its own attribute replaces the section's).
 // System headers must come before: their functions must not get the target attribute.
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#include <stdint.h>
+#include <string.h>
+
 #if defined(CK_SIMD_AVX512)
 #define CK_SIMD_NAME(name) name##_avx512
 #define CK_SIMD_FEATURES "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"

@@ -29,13 +29,27 @@ CK_INLINE vf vf_load(const float *p) {
 }
 CK_INLINE void vf_store(float *p, vf value) { memcpy(p, &value, sizeof value); }
 
+#if CK_V_BYTES == 64
+#define CK_LANES(count) ((__mmask16)((1u << (count)) - 1))
+#endif
+
 // The first `count` lanes (0 <= count <= VF_LANES); the others are 0. Reads nothing beyond them.
 CK_INLINE vf vf_load_part(const float *p, int64_t count) {
+#if CK_V_BYTES == 64
+  return (vf)_mm512_maskz_loadu_ps(CK_LANES(count), p);
+#else
   vf value = {0};
   memcpy(&value, p, (size_t)count * sizeof(float));
   return value;
+#endif
 }
-CK_INLINE void vf_store_part(float *p, vf value, int64_t count) { memcpy(p, &value, (size_t)count * sizeof(float)); }
+CK_INLINE void vf_store_part(float *p, vf value, int64_t count) {
+#if CK_V_BYTES == 64
+  _mm512_mask_storeu_ps(p, CK_LANES(count), (__m512)value);
+#else
+  memcpy(p, &value, (size_t)count * sizeof(float));
+#endif
+}
 
 // a * b + c, rounded once where the processor can.
 CK_INLINE vf vf_fma(vf a, vf b, vf c) {
@@ -85,13 +99,21 @@ CK_INLINE vh vh_load(const uint16_t *p) {
   return value;
 }
 CK_INLINE vh vh_load_part(const uint16_t *p, int64_t count) {
+#if CK_V_BYTES == 64
+  return (vh)_mm256_maskz_loadu_epi16(CK_LANES(count), p);
+#else
   vh value = {0};
   memcpy(&value, p, (size_t)count * sizeof(uint16_t));
   return value;
+#endif
 }
 CK_INLINE void vh_store(uint16_t *p, vh value) { memcpy(p, &value, sizeof value); }
 CK_INLINE void vh_store_part(uint16_t *p, vh value, int64_t count) {
+#if CK_V_BYTES == 64
+  _mm256_mask_storeu_epi16(p, CK_LANES(count), (__m256i)value);
+#else
   memcpy(p, &value, (size_t)count * sizeof(uint16_t));
+#endif
 }
 
 // f16 as vh, by the arithmetic of convert.h.
