@@ -15,7 +15,8 @@
 #include "scalar.h"
 #include "tasks.h"
 
-// Room for a chunk's logits, and the rows that a chunk has even if that is too little: dw is read and written per chunk.
+// Room for a chunk's logits, and the rows that a chunk has even if that is too little: dw is read and written per
+// chunk.
 #define LOGITS_BYTES (112LL << 20)
 #define LEAST_ROWS 256
 
@@ -34,7 +35,8 @@ typedef struct {
 static ck_matmul_arguments logits_product(const plan *p, int64_t count) {
   const ck_cross_entropy_arguments *a = p->arguments;
   return (ck_matmul_arguments){
-      .type_a = a->type, .type_b = a->type, .type_c = p->type, .batch = 1, .m = count, .n = a->vocabulary, .k = a->width,
+      .type_a = a->type, .type_b = a->type, .type_c = p->type, .batch = 1, .m = count, .n = a->vocabulary,
+      .k = a->width,
       .a = (const char *)a->x + p->first * a->width * ck_type_size(a->type), .b = a->w, .c = p->logits,
       .lda = a->width, .ldb = a->width, .ldc = p->row, .transpose_b = true};
 }
@@ -80,9 +82,11 @@ static size_t make_plan(const ck_context *context, const ck_cross_entropy_argume
 
   size_t logits = (size_t)ck_round_up(p->chunk * p->row * size, 64);
   size_t sums = p->sum_apart ? (size_t)ck_round_up(a->vocabulary * a->width * 4, 64) : 0, matmul = 0;
-  int64_t counts[2] = {p->chunk, a->rows - ck_max(p->chunks - 1, 0) * p->chunk};  // all chunks but the last, and the last
+  // All chunks but the last, and the last.
+  int64_t counts[2] = {p->chunk, a->rows - ck_max(p->chunks - 1, 0) * p->chunk};
   for (int i = 0; i < 2; i++) {
-    ck_matmul_arguments products[3] = {logits_product(p, counts[i]), dx_product(p, counts[i]), dw_product(p, counts[i])};
+    ck_matmul_arguments products[3] = {
+        logits_product(p, counts[i]), dx_product(p, counts[i]), dw_product(p, counts[i])};
     for (int64_t n = 0; n < (p->gradients ? 3 : 1); n++) {
       size_t needed = ck_matmul_scratch(context, &products[n]);
       products[n].accumulate = true;
