@@ -1,3 +1,4 @@
+import Core
 import Tensors
 
 /// The memory of a compiled program: where its plan's places are.
@@ -6,7 +7,7 @@ final class CPUMemory {
   let places: [MemoryPlan.Place]
   let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer>
   private(set) var scratch: UnsafeMutableRawPointer
-  private var scratchBytes = 64
+  private var scratchBytes = 0
   private let arena: UnsafeMutableRawPointer
   /// Kept alive: the literals and what is computed once.
   private var constants: [TensorData] = []
@@ -21,8 +22,8 @@ final class CPUMemory {
     self.program = program
     places = program.plan.places
     addresses = .allocate(capacity: max(1, program.types.count))
-    scratch = .allocate(byteCount: scratchBytes, alignment: 64)
-    arena = .allocate(byteCount: max(64, program.plan.arenaBytes), alignment: 64)
+    scratch = ZeroedMemory.allocate(0)
+    arena = ZeroedMemory.allocate(program.plan.arenaBytes)
     addresses.initialize(repeating: arena, count: max(1, program.types.count))
 
     for (position, value) in program.outputs.enumerated() where program.donations[position] == nil {
@@ -53,15 +54,15 @@ final class CPUMemory {
 
   deinit {
     addresses.deallocate()
-    scratch.deallocate()
-    arena.deallocate()
+    ZeroedMemory.deallocate(scratch, scratchBytes)
+    ZeroedMemory.deallocate(arena, program.plan.arenaBytes)
   }
 
   func reserveScratch(_ bytes: Int) {
     guard bytes > scratchBytes else { return }
-    scratch.deallocate()
-    scratchBytes = (bytes + 63) & ~63
-    scratch = .allocate(byteCount: scratchBytes, alignment: 64)
+    ZeroedMemory.deallocate(scratch, scratchBytes)
+    scratchBytes = bytes
+    scratch = ZeroedMemory.allocate(bytes)
   }
 
   func bind(_ inputs: [TensorData]) {

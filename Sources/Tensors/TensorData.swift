@@ -1,3 +1,5 @@
+import Core
+
 /// Elements in memory: what goes into a program and what comes out of one.
 ///
 /// A dense row-major array, 64-byte aligned, with reference semantics: a program that was given it as a donated input writes
@@ -11,8 +13,7 @@ public final class TensorData: @unchecked Sendable, Hashable, CustomStringConver
   /// Zeros.
   public init(_ type: TensorType) {
     self.type = type
-    pointer = .allocate(byteCount: max(type.bytes, 64), alignment: 64)
-    pointer.initializeMemory(as: UInt8.self, repeating: 0, count: max(type.bytes, 64))
+    pointer = ZeroedMemory.allocate(type.bytes)
     owner = nil
   }
 
@@ -24,7 +25,7 @@ public final class TensorData: @unchecked Sendable, Hashable, CustomStringConver
   }
 
   deinit {
-    if owner == nil { pointer.deallocate() }
+    if owner == nil { ZeroedMemory.deallocate(pointer, type.bytes) }
   }
 
   /// A copy of `values`, which are converted to `element`.

@@ -52,7 +52,8 @@ extension Program {
     var constants = Set<Value>()
     for instruction in instructions {
       let isLiteral = if case .constant = instruction.op { true } else { false }
-      let isSmall = instruction.results.allSatisfy { !types[$0].shape.varies && types[$0].bytes <= limit }
+      // A program without inputs is run once anyway.
+      let isSmall = !inputs.isEmpty && instruction.results.allSatisfy { !types[$0].shape.varies && types[$0].bytes <= limit }
       if isLiteral || (isSmall && instruction.inputs.allSatisfy(constants.contains)) {
         constants.formUnion(instruction.results)
       }
