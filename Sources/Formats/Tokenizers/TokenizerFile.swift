@@ -10,8 +10,10 @@ public enum TokenizerFile {
   /// The pattern that takes a text apart into single characters.
   static let characterPattern = #"[\s\S]"#
 
-  /// Reads the tokenizer of a file, or of the `tokenizer.json` in a folder.
-  public static func read(path: String) throws(FormatsError) -> any Tokenizer {
+  /// Reads the tokenizer of a file, or of the `tokenizer.json` in a folder; a file named `.tiktoken` is read as one.
+  /// - Parameter splitRule: how a `.tiktoken` file's text is cut, which it does not say itself.
+  public static func read(path: String, splitRule: SplitRule = .gpt2) throws(FormatsError) -> any Tokenizer {
+    if path.hasSuffix(".tiktoken") { return try TiktokenFile.read(path: path, splitRule: splitRule) }
     let file = try FormatsError.wrappingFile { () throws(FileError) in
       do throws(FileError) { return try MappedFile(path: path) } catch {
         guard error.code == .isDirectory else { throw error }

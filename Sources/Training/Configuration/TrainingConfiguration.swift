@@ -74,7 +74,7 @@ public enum TokenizerChoice: ConfigurationChoice, Hashable {
   case bytes
   /// Byte-pair encoding learned from the data.
   case bpe(vocabulary: Int)
-  /// A tokenizer.json or .tiktoken file.
+  /// A tokenizer.json, a folder that holds one, or a .tiktoken file with GPT-2's splitting rule.
   case file(path: String)
 
   public static let choices: [TokenizerChoice] = [.characters, .bytes, .bpe(vocabulary: 4096), .file(path: "")]

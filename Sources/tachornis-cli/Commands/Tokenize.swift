@@ -115,8 +115,7 @@ struct TokenizerOptions: ParsableArguments {
   var split: SplitRule = .gpt2
 
   func open() throws -> any Tokenizer {
-    guard tokenizer.hasSuffix(".tiktoken") else { return try TokenizerFile.read(path: tokenizer) }
-    return try TiktokenFile.read(path: tokenizer, splitRule: split)
+    try TokenizerFile.read(path: tokenizer, splitRule: split)
   }
 
   func readInput() throws -> [UInt8] {

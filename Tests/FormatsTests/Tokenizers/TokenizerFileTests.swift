@@ -31,7 +31,7 @@ import Testing
       }
       let rank = folder + "/small.tiktoken"
       try TiktokenFile.write(BytePairEncodingTests.small, to: rank)
-      let again = try TiktokenFile.read(path: rank, splitRule: .gpt2)
+      let again = try TokenizerFile.read(path: rank)
       let text = StoriesAndSums(seed: 77).document(3)
       #expect(again.encode(text) == BytePairEncodingTests.small.encode(text))
       #expect(again.endOfText == BytePairEncodingTests.small.endOfText)
