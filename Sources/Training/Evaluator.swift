@@ -88,6 +88,20 @@ public final class Evaluator {
     return (sum / count, Int(count))
   }
 
+  /// The logits of a text of at most the context: float32 [1, tokens, vocabulary]; for comparing with other programs.
+  public static func logits(
+    of text: [Int32], _ configuration: GPTConfiguration, masters: [String: TensorData], precision: Precision,
+    backend: any Backend
+  ) throws -> TensorData {
+    let model = GPT(configuration)
+    let store = WeightStore(compute: precision.element)
+    let tokens = Tensor.input("tokens", TensorType(.int32, [1, text.count]))
+    let logits = model.logits(tokens, store.root, .training())
+    let shaped = logits.reshaped(1, text.count, configuration.vocabulary)
+    let program = Program(inputs: [tokens] + store.parameters.map { store.given($0.name) }, outputs: [shaped])
+    return try backend.compile(program).run([TensorData(text, shape: [1, text.count])] + store.given(masters))[0]
+  }
+
   private func run(_ weights: [TensorData]) throws -> (sum: Double, count: Double) {
     let outputs = try executable.run([tokens, targets] + weights)
     return (outputs[0].item, outputs[1].item)

@@ -33,6 +33,9 @@ struct Evaluate: ParsableCommand {
   @Option(help: "The type of products: float32 or bfloat16.")
   var precision: Precision = .float32
 
+  @Option(help: "Also write the first window's tokens and logits there, as safetensors, to compare with other programs.")
+  var logits: String?
+
   func validate() throws {
     if batch < 1 { throw ValidationError("--batch is \(batch); it must be 1 or more.") }
     if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
@@ -54,11 +57,28 @@ struct Evaluate: ParsableCommand {
     guard let result = try evaluator.loss(of: text) else {
       throw CommandError("'\(data)' holds \(text.count) tokens; at least two are needed. Give more text.")
     }
+    if let logits {
+      let window = Array(text.prefix(loaded.configuration.context))
+      let values = try Evaluator.logits(
+        of: window, loaded.configuration, masters: loaded.weights, precision: precision, backend: backend)
+      try Evaluate.write(window, values, to: logits)
+    }
     let line: JSONValue = [
       "loss": .number(JSONNumber(result.loss)),
       "perplexity": .number(JSONNumber(Evaluator.perplexity(result.loss))),
       "tokens": .number(JSONNumber(result.tokens)),
     ]
     writeOutput(line.json + "\n")
+  }
+
+  private static func write(_ tokens: [Int32], _ logits: TensorData, to path: String) throws {
+    let numbers = TensorData(tokens, shape: [1, tokens.count])
+    try withExtendedLifetime((numbers, logits)) {
+      try SafetensorsWriter.write(
+        [
+          (.init(name: "tokens", type: .i32, shape: numbers.shape.dimensions), UnsafeRawBufferPointer(numbers.bytes)),
+          (.init(name: "logits", type: .f32, shape: logits.shape.dimensions), UnsafeRawBufferPointer(logits.bytes)),
+        ], to: path)
+    }
   }
 }
