@@ -24,6 +24,7 @@ from measure import ForeignLoad, options, report
 MODELS = {
     "character": (6, 384, 6, 65, 256, 8),
     "gpt2": (12, 768, 12, 50257, 1024, 1),
+    "gpt2-batch4": (12, 768, 12, 50257, 1024, 4),
     "small": (4, 128, 4, 65, 64, 12),
 }
 

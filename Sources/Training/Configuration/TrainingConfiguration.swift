@@ -34,6 +34,8 @@ public struct TrainingConfiguration: Configuration {
   public var seed: UInt64 = 1
   /// Threads to compute with; all processors if nil. Does not change results.
   public var threads: Int?
+  /// The instruction set to compute with; the best that the machine has if nil.
+  public var instructionSet: InstructionSetChoice?
   public var evaluation = EvaluationConfiguration()
   public var sampling = SamplingConfiguration()
   public var checkpoint = CheckpointConfiguration()
@@ -64,6 +66,11 @@ public struct TrainingConfiguration: Configuration {
     check(clip.map { $0 > 0 } ?? true, "clip", clip ?? 0, "must be positive, or null for none")
     check(threads.map { $0 > 0 && $0 <= 1024 } ?? true, "threads", threads ?? 0, "must be from 1 to 1024")
   }
+}
+
+/// The instruction sets of the processor's kernels, by name. What a machine has, `tachornis doctor` tells.
+public enum InstructionSetChoice: String, Codable, Sendable, CaseIterable {
+  case portable, neon, avx2, avx512, amx
 }
 
 /// How text becomes tokens.

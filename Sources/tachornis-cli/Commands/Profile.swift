@@ -41,6 +41,9 @@ struct Profile: ParsableCommand {
   @Flag(help: "Print the program of the step first.")
   var program = false
 
+  @Option(help: "Write the graph of the step there, in the language of Graphviz.")
+  var dot: String?
+
   func validate() throws {
     for (name, value) in [("vocabulary", vocabulary), ("batch", batch), ("steps", steps), ("threads", threads ?? 1)]
     where value < 1 {
@@ -63,6 +66,7 @@ struct Profile: ParsableCommand {
       backend: backend)
     let state = try TrainingState(step.store, optimizer: optimizer, seed: 1)
     if program { writeOutput("\(step.program)\n\n") }
+    if let dot { try AtomicFile.write(step.program.dot + "\n", to: dot) }
 
     let random = RandomStream(key: 1)
     let text = (0...(batch * length)).map { Int32(random.integer(at: UInt64($0), below: vocabulary)) }

@@ -91,11 +91,22 @@ struct Train: ParsableCommand {
 enum TrainCommand {
   @discardableResult
   static func run(_ configuration: TrainingConfiguration, folder: String, resume: Bool) throws -> RunSummary {
-    let backend = CPUBackend(threads: configuration.threads)
+    let backend = CPUBackend(threads: configuration.threads, instructionSet: try instructionSet(configuration))
     DefaultBackend.use(backend)
     Interrupt.watch()
     let training = try TrainingRun(
       configuration, folder: folder, resume: resume, backend: backend, display: TerminalSink())
     return try training.run { Interrupt.isAsked }
+  }
+
+  private static func instructionSet(_ configuration: TrainingConfiguration) throws -> CPUBackend.InstructionSet? {
+    guard let choice = configuration.instructionSet else { return nil }
+    let available = CPUBackend.InstructionSet.available
+    guard let set = available.first(where: { "\($0)" == choice.rawValue }) else {
+      throw CommandError(
+        "This machine does not have \(choice.rawValue) (instructionSet). It has: "
+          + available.filter { $0 != .amxEmulated }.map { "\($0)" }.joined(separator: ", ") + ".")
+    }
+    return set
   }
 }
