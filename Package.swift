@@ -21,6 +21,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     name: name, dependencies: dependencies + ["Support"], exclude: exclude, swiftSettings: swiftSettings)
 }
 
+func example(_ name: String) -> Target {
+  .executableTarget(
+    name: name, dependencies: ["Tachornis"], path: "Examples", sources: ["\(name).swift"], swiftSettings: swiftSettings)
+}
+
 let package = Package(
   name: "Tachornis",
   products: [
@@ -54,6 +59,10 @@ let package = Package(
       ],
       swiftSettings: swiftSettings),
 
+    // Complete programs, one file each.
+    example("LinearRegression"),
+    example("TrainTinyGPT"),
+
     .target(
       name: "Support", dependencies: ["Core", "Tensors", "CPUBackend"], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -65,7 +74,7 @@ let package = Package(
     tests(
       "ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"], exclude: ["Fixtures"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
-    tests("CommandTests", ["Core"]),
+    tests("CommandTests", ["Core", "tachornis-cli"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
