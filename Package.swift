@@ -21,9 +21,13 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
     name: name, dependencies: dependencies + ["Support"], exclude: exclude, swiftSettings: swiftSettings)
 }
 
+// Complete programs, one file each.
+let examples = ["LinearRegression", "TrainTinyGPT"]
+
 func example(_ name: String) -> Target {
   .executableTarget(
-    name: name, dependencies: ["Tachornis"], path: "Examples", sources: ["\(name).swift"], swiftSettings: swiftSettings)
+    name: name, dependencies: ["Tachornis"], path: "Examples",
+    exclude: examples.filter { $0 != name }.map { "\($0).swift" }, swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -59,10 +63,6 @@ let package = Package(
       ],
       swiftSettings: swiftSettings),
 
-    // Complete programs, one file each.
-    example("LinearRegression"),
-    example("TrainTinyGPT"),
-
     .target(
       name: "Support", dependencies: ["Core", "Tensors", "CPUBackend"], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -75,7 +75,7 @@ let package = Package(
       "ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"], exclude: ["Fixtures"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
     tests("CommandTests", ["Core", "tachornis-cli"]),
-  ],
+  ] + examples.map(example),
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
 )

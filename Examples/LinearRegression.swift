@@ -7,7 +7,7 @@ import Tachornis
 @main
 enum LinearRegression {
   static func main() throws {
-    let x = Tensor.uniform([64, 1], key: .full(1, []))
+    let x = Tensor.uniform([64, 1], key: Tensor(1, .int64))
     let y = x * 3 + 2
 
     let weight = Tensor.input("weight", TensorType(.float32, [1, 1]))

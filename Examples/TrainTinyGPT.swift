@@ -52,8 +52,8 @@ enum TrainTinyGPT {
     let generator = try Generator(configuration, masters: trained, precision: .float32, backend: backend)
     var sampler = Sampler(temperature: 0.7)
     let story = try generator.generate(
-      tokenizer.encode("One day"), count: 200, end: tokenizer.endOfText, sampler: &sampler)
-    print("\nOne day" + tokenizer.decode(story))
+      tokenizer.encode("Once "), count: 200, end: tokenizer.endOfText, sampler: &sampler)
+    print("\nOnce " + tokenizer.decode(story))
   }
 
   static func placeholder(_ name: String) -> Tensor { .input(name, TensorType(.int32, [batch, length])) }
@@ -71,7 +71,7 @@ enum TrainTinyGPT {
         parameter: parameter, value: pair.0, gradient: pair.1, state: Dictionary(uniqueKeysWithValues: state),
         working: false)
     }
-    let controls = OptimizerControls(rate: rate, gradientScale: Tensor(1), step: count, apply: .full(1, [], .bool))
+    let controls = OptimizerControls(rate: rate, gradientScale: Tensor(1), step: count, apply: Tensor(1, .bool))
     let updated = AdamWOptimizer().update(slots, controls)
 
     let inputs = [rate, count] + data + parameters + slots.flatMap { [$0.state["mean"]!, $0.state["square"]!] }

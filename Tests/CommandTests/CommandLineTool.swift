@@ -85,22 +85,36 @@ final class RunningTool {
     errors = name + ".err"
     #if canImport(Darwin)
       var actions: posix_spawn_file_actions_t?
+      var attributes: posix_spawnattr_t?
     #else
       var actions = posix_spawn_file_actions_t()
+      var attributes = posix_spawnattr_t()
     #endif
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    posix_spawn_file_actions_addchdir_np(&actions, folder)
+
+    // Threads of a test block signals, and a child would inherit that.
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t(), interrupts = sigset_t()
+    sigemptyset(&none)
+    sigemptyset(&interrupts)
+    for signal in [SIGINT, SIGTERM] { sigaddset(&interrupts, signal) }
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setsigdefault(&attributes, &interrupts)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
     let environment = ProcessInfo.processInfo.environment.map { "\($0)=\($1)" }
-    let words = ([executable] + arguments).map { strdup($0) } + [nil]
+    // The shell changes the folder and becomes the executable.
+    let shell = ["/bin/sh", "-c", #"cd "$0" && exec "$@""#, folder, executable]
+    let words = (shell + arguments).map { strdup($0) } + [nil]
     let variables = environment.map { strdup($0) } + [nil]
     defer { (words + variables).forEach { free($0) } }
     var process = pid_t()
-    let code = posix_spawn(&process, executable, &actions, nil, words, variables)
+    let code = posix_spawn(&process, shell[0], &actions, &attributes, words, variables)
     guard code == 0 else { throw CannotStart(message: "\(executable) could not be started: error \(code)") }
     self.process = process
   }

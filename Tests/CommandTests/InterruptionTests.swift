@@ -1,5 +1,6 @@
 // Runs that end early lose nothing that they had saved, and go on as if they had not.
 
+import Core
 import FoundationEssentials
 import Testing
 
