@@ -32,7 +32,11 @@ final class CPUMemory {
     for instruction in program.instructions.prefix(program.constantCount) {
       for value in instruction.results {
         let data: TensorData
-        if case .constant(.data(let literal)) = instruction.op { data = literal } else { data = TensorData(program.types[value]) }
+        if case .constant(.data(let literal)) = instruction.op {
+          data = literal
+        } else {
+          data = TensorData(program.types[value])
+        }
         constants.append(data)
         addresses[value] = data.pointer
       }
@@ -47,7 +51,9 @@ final class CPUMemory {
     }
     copies = program.plan.copies.map { copy in
       var mayBeOverwritten = false
-      if case .input(let position) = places[copy.value] { mayBeOverwritten = program.donations.values.contains(position) }
+      if case .input(let position) = places[copy.value] {
+        mayBeOverwritten = program.donations.values.contains(position)
+      }
       return (copy.value, copy.output, mayBeOverwritten ? TensorData(program.types[copy.value]) : nil)
     }
   }

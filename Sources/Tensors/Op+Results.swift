@@ -44,7 +44,8 @@ extension Op {
       return [TensorType(type, inputs[0].shape.removing(axes))]
     case .argMax(let axis):
       require(axis >= 0 && axis < inputs[0].shape.rank, inputs, "axis \(axis) must exist")
-      require(inputs[0].shape[axis] > 0 || inputs[0].shape.removing([axis]).count == 0, inputs, "nothing to choose from")
+      require(
+        inputs[0].shape[axis] > 0 || inputs[0].shape.removing([axis]).count == 0, inputs, "nothing to choose from")
       return [TensorType(.int32, inputs[0].shape.removing([axis]))]
     case .cumulativeSum(let axis, _, _):
       require(axis >= 0 && axis < inputs[0].shape.rank, inputs, "axis \(axis) must exist")
@@ -190,9 +191,11 @@ extension Op {
     let (ka, kb) = (a.shape[matmul.transposeA ? -2 : -1], b.shape[matmul.transposeB ? -1 : -2])
     let n = b.shape[matmul.transposeB ? -2 : -1]
     require(ka == kb, inputs, "inner dimensions \(ka) and \(kb) differ")
-    let batch = Shape.broadcast(Shape(Array(a.shape.dimensions.dropLast(2))), Shape(Array(b.shape.dimensions.dropLast(2))))
+    let batch = Shape.broadcast(
+      Shape(Array(a.shape.dimensions.dropLast(2))), Shape(Array(b.shape.dimensions.dropLast(2))))
     require(batch != nil, inputs, "the batches do not broadcast")
-    let varies = a.shape.rank == 2 && b.shape.rank == 2 ? a.shape.varies && !matmul.transposeA : a.shape.varies || b.shape.varies
+    let varies =
+      a.shape.rank == 2 && b.shape.rank == 2 ? a.shape.varies && !matmul.transposeA : a.shape.varies || b.shape.varies
     let result = TensorType(matmul.type, Shape(batch!.dimensions + [m, n], varies: varies))
     var next = 2
     if matmul.bias {
@@ -244,7 +247,8 @@ extension Op {
 
   private func attentionTypes(_ attention: Attention, _ inputs: [TensorType]) -> [TensorType] {
     let (q, k, v) = (inputs[0], inputs[1], inputs[2])
-    require(q.shape.rank == 4 && k.shape == v.shape && k.shape.rank == 4, inputs, "q, k, v are [batch, time, heads, size]")
+    require(
+      q.shape.rank == 4 && k.shape == v.shape && k.shape.rank == 4, inputs, "q, k, v are [batch, time, heads, size]")
     require(
       q.shape[0] == k.shape[0] && q.shape[3] == k.shape[3] && k.shape[2] > 0 && q.shape[2] % k.shape[2] == 0, inputs,
       "batches and head sizes agree, and query heads are a multiple of key heads")

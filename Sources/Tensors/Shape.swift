@@ -72,7 +72,8 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     for axis in 0..<rank {
       let place = target.rank - rank + axis
       precondition(
-        dimensions[axis] == target.dimensions[place] || dimensions[axis] == 1, "\(self) does not broadcast to \(target)")
+        dimensions[axis] == target.dimensions[place] || dimensions[axis] == 1, "\(self) does not broadcast to \(target)"
+      )
       result[place] = dimensions[axis] == 1 ? 0 : own[axis]
     }
     return result
@@ -90,7 +91,8 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   }
 
   public var description: String {
-    "[" + dimensions.enumerated().map { ($0.offset == 0 && varies ? "≤" : "") + "\($0.element)" }
+    "["
+      + dimensions.enumerated().map { ($0.offset == 0 && varies ? "≤" : "") + "\($0.element)" }
       .joined(separator: ", ") + "]"
   }
 }

@@ -55,7 +55,8 @@ public final class Evaluator {
     _ dataset: TokenDataset, batches: Int, weights: [TensorData]
   ) throws -> (loss: Double, tokens: Int)? {
     let (batch, length) = (tokens.shape[0], tokens.shape[1])
-    let windows = min(dataset.validationWindows(of: length), batches.multipliedReportingOverflow(by: batch).partialValue)
+    let windows = min(
+      dataset.validationWindows(of: length), batches.multipliedReportingOverflow(by: batch).partialValue)
     guard windows > 0, batches > 0 else { return nil }
     var (sum, count) = (0.0, 0.0)
     for first in stride(from: 0, to: windows, by: batch) {

@@ -14,7 +14,8 @@ package struct FirstNonFinite {
     for result in results where result.type.element.isFloat {
       guard let place = FirstNonFinite.firstBad(in: result) else { continue }
       let layer = instruction.scope.map { " of \($0.path)" } ?? ""
-      finding = "\(instruction.op.name)\(layer) gave \(result[place].double) as element \(place) of "
+      finding =
+        "\(instruction.op.name)\(layer) gave \(result[place].double) as element \(place) of "
         + "\(result.type): \(program.text(of: instruction))"
       return
     }

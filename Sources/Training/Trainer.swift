@@ -64,7 +64,8 @@ public final class Trainer {
     if let checkpoint {
       guard checkpoint.state.data == Trainer.fingerprint(dataset, tokenizer) else {
         throw TrainingError(
-          .setting, "The checkpoint is of a run on other data or with another tokenizer. Resume with the same --data, or "
+          .setting,
+          "The checkpoint is of a run on other data or with another tokenizer. Resume with the same --data, or "
             + "start afresh in another folder with --out.")
       }
       state = try TrainingState(
@@ -180,7 +181,8 @@ public final class Trainer {
   ) throws {
     var message = "Step \(done) was left out: "
     if report.loss.isFinite && report.gradientNorm.isFinite {
-      message += "its loss \(Float(report.loss)) or gradient norm \(Float(report.gradientNorm)) is a spike (limits "
+      message +=
+        "its loss \(Float(report.loss)) or gradient norm \(Float(report.gradientNorm)) is a spike (limits "
         + "\(Float(limits.loss)) and \(Float(limits.norm)))."
     } else {
       var first = FirstNonFinite()
@@ -266,7 +268,8 @@ public final class Trainer {
       .started(
         RunDescription(
           model: configuration.preset, parameters: configuration.model.parameterCount,
-          tokensPerStep: configuration.tokensPerStep, steps: configuration.steps ?? (configuration.seconds == nil ? 1000 : 0),
+          tokensPerStep: configuration.tokensPerStep,
+          steps: configuration.steps ?? (configuration.seconds == nil ? 1000 : 0),
           device: backend.name, resumedFrom: done, configuration: ConfigurationLoader.encode(configuration))))
   }
 
@@ -291,7 +294,8 @@ extension StabilityWatch {
   init(_ configuration: StabilityConfiguration, _ state: StabilityState) {
     self.init(
       configuration, loss: Statistic(mean: state.lossMean, variance: state.lossVariance, count: state.lossCount),
-      norm: Statistic(mean: state.normMean, variance: state.normVariance, count: state.normCount), skipped: state.skipped)
+      norm: Statistic(mean: state.normMean, variance: state.normVariance, count: state.normCount),
+      skipped: state.skipped)
   }
 }
 

@@ -38,25 +38,29 @@ public struct TrainingRun {
       try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
       throw TrainingError(
-        .setting, "Cannot make the folder '\(folder)': choose another with --out, or change its permissions.", cause: error)
+        .setting, "Cannot make the folder '\(folder)': choose another with --out, or change its permissions.",
+        cause: error)
     }
     let checkpoints = CheckpointFolder(run: folder)
     var warnings: [String] = []
     let newest = resume ? checkpoints.newest { warnings.append($0) } : nil
     if newest == nil && !resume && !checkpoints.steps.isEmpty {
       throw TrainingError(
-        .setting, "'\(folder)' holds the checkpoints of an earlier run. Go on with it by --resume, or choose another folder "
+        .setting,
+        "'\(folder)' holds the checkpoints of an earlier run. Go on with it by --resume, or choose another folder "
           + "with --out.")
     }
     let checkpoint = try newest.map { try Checkpoint(path: $0.path) }
-    let tokenizer = try checkpoint?.tokenizer
+    let tokenizer =
+      try checkpoint?.tokenizer
       ?? TrainingRun.tokenizer(configuration.tokenizer, corpus, folder: folder, threads: backend.threadCount)
     configuration.model.vocabulary = tokenizer.vocabularySize
     let problems = ConfigurationLoader.problems(in: configuration)
     guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
     if let checkpoint, checkpoint.model.shapes != configuration.model.shapes {
       throw TrainingError(
-        .setting, "The checkpoint in '\(folder)' is of a model of another shape. Resume with the configuration that the run "
+        .setting,
+        "The checkpoint in '\(folder)' is of a model of another shape. Resume with the configuration that the run "
           + "was started with (\(folder)/config.json5).")
     }
     if let notice = ModelLayout.of(configuration.model).notice { warnings.append(notice) }

@@ -14,7 +14,8 @@ struct Tachornis: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Quickstart.self, Train.self, Generate.self, Evaluate.self, Tokenize.self, BenchCommand.self, Profile.self, Doctor.self,
+      Quickstart.self, Train.self, Generate.self, Evaluate.self, Tokenize.self, BenchCommand.self, Profile.self,
+      Doctor.self,
     ])
 
   static func main() {

@@ -72,7 +72,9 @@ import Training
     let optimizer = AdamWOptimizer()
     func batch(_ rows: Int, from first: Int) -> (tokens: TensorData, targets: TensorData) {
       let text = (0...(rows * 16)).map { Int32((($0 + first * 16) * 37 + ($0 + first * 16) / 5) % 64) }
-      return (TensorData(Array(text.dropLast()), shape: [rows, 16]), TensorData(Array(text.dropFirst()), shape: [rows, 16]))
+      return (
+        TensorData(Array(text.dropLast()), shape: [rows, 16]), TensorData(Array(text.dropFirst()), shape: [rows, 16])
+      )
     }
     try DefaultBackend.with(TrainingFixture.backend) {
       func losses(batch rows: Int, accumulation: Int) throws -> [Double] {
@@ -118,7 +120,8 @@ import Training
     let optimizer = AdamWOptimizer()
     try DefaultBackend.with(TrainingFixture.backend) {
       let step = try TrainingStep(
-        model, optimizer: optimizer, compute: .bfloat16, batch: 4, length: 16, clip: 1, backend: TrainingFixture.backend)
+        model, optimizer: optimizer, compute: .bfloat16, batch: 4, length: 16, clip: 1, backend: TrainingFixture.backend
+      )
       let state = try TrainingState(step.store, optimizer: optimizer, seed: 3)
       let name = "model.layers.1.mlp.up_proj.weight"
       let place = try #require(state.parameters.firstIndex { $0.name == name })

@@ -22,7 +22,8 @@ extension Lowering {
     let (rows, width) = rows(inputTypes[0].shape)
     return Kernel { frame in
       ck_rms_norm(
-        frame.context, type, weightType, rows, width, norm.epsilon, frame[inputs[0]], norm.weight ? frame[inputs[1]] : nil,
+        frame.context, type, weightType, rows, width, norm.epsilon, frame[inputs[0]],
+        norm.weight ? frame[inputs[1]] : nil,
         frame[results[0]], frame[results[1]])
     }
   }
@@ -44,7 +45,8 @@ extension Lowering {
     let (rows, width) = rows(inputTypes[0].shape)
     return Kernel { frame in
       ck_layer_norm(
-        frame.context, type, weightType, rows, width, norm.epsilon, frame[inputs[0]], norm.weight ? frame[inputs[1]] : nil,
+        frame.context, type, weightType, rows, width, norm.epsilon, frame[inputs[0]],
+        norm.weight ? frame[inputs[1]] : nil,
         norm.bias ? frame[inputs[2]] : nil, frame[results[0]], frame[results[1]], frame[results[2]])
     }
   }

@@ -6,7 +6,8 @@ extension Lowering {
   func elementwise(_ fusion: Fusion) -> Kernel {
     let shape = resultTypes[0].shape
     precondition(shape.rank <= Int(CK_MAX_RANK), "\(op.name) on \(shape): at most \(CK_MAX_RANK) axes")
-    let call = ElementwiseCall(RegisterProgram(fusion, inputs: inputTypes.map(\.element), result: resultTypes[0].element))
+    let call = ElementwiseCall(
+      RegisterProgram(fusion, inputs: inputTypes.map(\.element), result: resultTypes[0].element))
     call.set(shape: shape, inputs: inputTypes, result: resultTypes[0])
     let (inputs, result) = (inputs, results[0])
     return Kernel { frame in

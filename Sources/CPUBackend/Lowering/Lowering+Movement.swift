@@ -63,9 +63,15 @@ extension Lowering {
     arguments.rank = Int32(dimensions.count)
     arguments.input_type = element.kernels
     arguments.output_type = element.kernels
-    withUnsafeMutableBytes(of: &arguments.dimensions) { for (i, v) in dimensions.enumerated() { $0.storeElement(Int64(v), i) } }
-    withUnsafeMutableBytes(of: &arguments.input_strides) { for (i, v) in from.enumerated() { $0.storeElement(Int64(v), i) } }
-    withUnsafeMutableBytes(of: &arguments.output_strides) { for (i, v) in to.enumerated() { $0.storeElement(Int64(v), i) } }
+    withUnsafeMutableBytes(of: &arguments.dimensions) {
+      for (i, v) in dimensions.enumerated() { $0.storeElement(Int64(v), i) }
+    }
+    withUnsafeMutableBytes(of: &arguments.input_strides) {
+      for (i, v) in from.enumerated() { $0.storeElement(Int64(v), i) }
+    }
+    withUnsafeMutableBytes(of: &arguments.output_strides) {
+      for (i, v) in to.enumerated() { $0.storeElement(Int64(v), i) }
+    }
     let (source, target) = (inputs[input], results[result])
     let prepared = arguments
     return Kernel { frame in

@@ -35,9 +35,15 @@ extension Lowering {
     copy.input_type = type.kernels
     copy.output_type = type.kernels
     let moved = Shape(order.map { shape[$0] })
-    withUnsafeMutableBytes(of: &copy.dimensions) { for (i, v) in moved.dimensions.enumerated() { $0.storeElement(Int64(v), i) } }
-    withUnsafeMutableBytes(of: &copy.input_strides) { for (i, v) in order.enumerated() { $0.storeElement(Int64(strides[v]), i) } }
-    withUnsafeMutableBytes(of: &copy.output_strides) { for (i, v) in moved.strides.enumerated() { $0.storeElement(Int64(v), i) } }
+    withUnsafeMutableBytes(of: &copy.dimensions) {
+      for (i, v) in moved.dimensions.enumerated() { $0.storeElement(Int64(v), i) }
+    }
+    withUnsafeMutableBytes(of: &copy.input_strides) {
+      for (i, v) in order.enumerated() { $0.storeElement(Int64(strides[v]), i) }
+    }
+    withUnsafeMutableBytes(of: &copy.output_strides) {
+      for (i, v) in moved.strides.enumerated() { $0.storeElement(Int64(v), i) }
+    }
     let prepared = copy
     let movedBytes = (inputTypes[0].bytes + 63) & ~63
     return Kernel(scratchBytes: movedBytes + kernelScratch) { frame in
@@ -46,7 +52,8 @@ extension Lowering {
       copy.output = frame.scratch
       ck_copy(frame.context, &copy)
       ck_reduce(
-        frame.context, kind, type.kernels, typeOut.kernels, Int64(outer), Int64(reduced), 1, frame.scratch, frame[result],
+        frame.context, kind, type.kernels, typeOut.kernels, Int64(outer), Int64(reduced), 1, frame.scratch,
+        frame[result],
         frame.scratch + movedBytes)
     }
   }

@@ -8,9 +8,11 @@ extension Matmul {
     guard let cotangent = cotangents[0], a.element.isFloat else { return [nil, nil] }
     let dy = cotangent.cast(a.element)
     // y = a b:  da = dy bᵀ,  db = aᵀ dy;  where an operand is transposed, so is its gradient.
-    let da = transposeA
+    let da =
+      transposeA
       ? b.product(dy, transposeB, true) : dy.product(b, false, !transposeB)
-    let db = transposeB
+    let db =
+      transposeB
       ? dy.product(a, true, transposeA) : a.product(dy, !transposeA, false)
     return [da.summed(to: a.shape), db.summed(to: b.shape)]
   }
@@ -86,7 +88,9 @@ extension Op {
       return [y * (dy - (y * dy).sum([-1], keeps: true))]
     case .rmsNormGradient(let norm):
       let weight = norm.weight ? x[1] : nil
-      return vjp([x[0]] + (weight.map { [$0] } ?? []), x[norm.weight ? 3 : 2]) { norm.rms($0[0], weight == nil ? nil : $0[1]) }
+      return vjp([x[0]] + (weight.map { [$0] } ?? []), x[norm.weight ? 3 : 2]) {
+        norm.rms($0[0], weight == nil ? nil : $0[1])
+      }
     case .layerNormGradient(let norm):
       let n = norm.weight ? 1 : 0
       let vectors = norm.weight ? [x[1]] : []

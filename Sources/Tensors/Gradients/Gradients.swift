@@ -39,7 +39,8 @@ func gradients(
     }
     guard incoming.contains(where: { $0 != nil }) else { continue }
     let outgoing = Scope.$current.withValue(node.scope?.backward) {
-      node.op.gradient(inputs: node.inputs, results: (0..<node.resultCount).map { Tensor(node, $0) }, cotangents: incoming)
+      node.op.gradient(
+        inputs: node.inputs, results: (0..<node.resultCount).map { Tensor(node, $0) }, cotangents: incoming)
     }
     for (input, cotangent) in zip(node.inputs, outgoing) {
       guard let cotangent, input.element.isFloat else { continue }

@@ -38,7 +38,9 @@ extension Op {
       return [dy.padded(paddings)]
     case .pad(let paddings):
       let slices = zip(paddings, x[0].shape.dimensions).map { padding, count in
-        Slice(padding.before, padding.before + (count == 0 ? 0 : (count - 1) * (padding.between + 1) + 1), step: padding.between + 1)
+        Slice(
+          padding.before, padding.before + (count == 0 ? 0 : (count - 1) * (padding.between + 1) + 1),
+          step: padding.between + 1)
       }
       return [.record(.slice(slices), [dy])]
     case .concatenate(let axis): return dy.split(x.map { $0.shape[axis] }, axis: axis)
@@ -57,7 +59,9 @@ extension Op {
     case .rmsNorm(let norm): return norm.rmsGradient(x, y, cotangents)
     case .layerNorm(let norm): return norm.layerGradient(x, y, cotangents)
     case .rotary(let rotary):
-      return [.record(.rotary(Rotary(interleaved: rotary.interleaved, inverse: !rotary.inverse)), [dy, x[1], x[2]]), nil, nil]
+      return [
+        .record(.rotary(Rotary(interleaved: rotary.interleaved, inverse: !rotary.inverse)), [dy, x[1], x[2]]), nil, nil,
+      ]
     case .attention(let attention): return attention.gradient(x, y, cotangents)
     case .linearCrossEntropy(let options) where !options.gradient: return options.gradient(x, dy)
     // The gradients of gradients: through the same computation in simple operations.

@@ -135,7 +135,9 @@ private struct Planner {
   /// Largest first, each at the lowest offset where it meets none that lives at the same time.
   mutating func packArena() {
     let used = Set(storageOf)
-    let open = storages.indices.filter { used.contains($0) && storages[$0].place == nil && storages[$0].firstWrite >= 0 }
+    let open = storages.indices.filter {
+      used.contains($0) && storages[$0].place == nil && storages[$0].firstWrite >= 0
+    }
     let sorted = open.sorted { (storages[$0].bytes, $1) > (storages[$1].bytes, $0) }
     var placed: [(storage: Storage, offset: Int)] = []
     for index in sorted {

@@ -53,7 +53,8 @@ extension Program {
     for instruction in instructions {
       let isLiteral = if case .constant = instruction.op { true } else { false }
       // A program without inputs is run once anyway.
-      let isSmall = !inputs.isEmpty && instruction.results.allSatisfy { !types[$0].shape.varies && types[$0].bytes <= limit }
+      let isSmall =
+        !inputs.isEmpty && instruction.results.allSatisfy { !types[$0].shape.varies && types[$0].bytes <= limit }
       if isLiteral || (isSmall && instruction.inputs.allSatisfy(constants.contains)) {
         constants.formUnion(instruction.results)
       }

@@ -41,7 +41,8 @@ extension Program {
       guard case .cast(let type) = instructions[index].op, type.isFloat else { continue }
       let source = instructions[index].inputs[0]
       guard useCounts[source] == 1, types[source].element.isFloat, let producer = producers[source],
-        let typed = instructions[producer].op.typed(type, result: instructions[producer].results.firstIndex(of: source)!)
+        let typed = instructions[producer].op.typed(
+          type, result: instructions[producer].results.firstIndex(of: source)!)
       else { continue }
       instructions[producer].op = typed
       let place = instructions[producer].results.firstIndex(of: source)!
@@ -111,7 +112,8 @@ extension Op {
       return reduction == .sum && old != .float64 && type != .float64 ? .reduce(reduction, axes: axes, type: type) : nil
     case .scatterAdd(let axis, let entries, let old):
       return type == .float32 && old != .float64 ? .scatterAdd(axis: axis, entries: entries, type: type) : nil
-    case .linearCrossEntropy(var options) where options.gradient && result == (options.loss ? 2 : 1) && type == .float32:
+    case .linearCrossEntropy(var options)
+    where options.gradient && result == (options.loss ? 2 : 1) && type == .float32:
       options.weightGradientType = type
       return .linearCrossEntropy(options)
     default: return nil

@@ -35,7 +35,8 @@ extension Op {
     case .unary, .binary, .compare, .select, .cast: return Cost(flops: elements, bytes: bytes)
     case .activationGradient: return Cost(flops: 8 * elements, bytes: bytes)
     case .reduce, .argMax, .cumulativeSum, .takeAdd, .scatterAdd: return Cost(flops: read, bytes: bytes)
-    case .topK(let k): return Cost(flops: read * Double(max(1, k).bitWidth - max(1, k).leadingZeroBitCount), bytes: bytes)
+    case .topK(let k):
+      return Cost(flops: read * Double(max(1, k).bitWidth - max(1, k).leadingZeroBitCount), bytes: bytes)
     case .sort:
       let width = max(2, inputs[0].shape[-1])
       return Cost(flops: read * Double(width.bitWidth - width.leadingZeroBitCount), bytes: bytes)
@@ -57,7 +58,8 @@ extension Op {
     case .linearCrossEntropy(let options):
       let product = 2 * Double(inputs[0].shape.count) * Double(inputs[1].shape[0])
       return Cost(flops: product * (options.gradient ? 3 : 1), bytes: bytes)
-    case .adamW: return Cost(flops: 12 * Double(inputs.dropFirst(4).reduce(0) { $0 + $1.shape.count }) / 4, bytes: bytes)
+    case .adamW:
+      return Cost(flops: 12 * Double(inputs.dropFirst(4).reduce(0) { $0 + $1.shape.count }) / 4, bytes: bytes)
     case .fused(let fusion): return Cost(flops: elements * Double(fusion.steps.count), bytes: bytes)
     case .custom(let custom): return Cost(flops: custom.flops(inputs), bytes: bytes)
     }

@@ -1,7 +1,9 @@
 extension Program: CustomStringConvertible {
   /// One line an instruction: results, types, operation, operands, where in the model it comes from.
   public var description: String {
-    var lines = ["program(" + zip(inputs, inputNames).map { "%\($0): \(types[$0]) \($1)" }.joined(separator: ", ") + ")"]
+    var lines = [
+      "program(" + zip(inputs, inputNames).map { "%\($0): \(types[$0]) \($1)" }.joined(separator: ", ") + ")"
+    ]
     for (index, instruction) in instructions.enumerated() {
       if index == constantCount && index > 0 { lines.append("  -- above: once --") }
       lines.append("  " + text(of: instruction))

@@ -1,7 +1,6 @@
 /// From tensors to instructions: only what the outputs need (no dead code), and equal computations once.
 import Synchronization
 
-
 extension Program {
   init(tracing inputTensors: [Tensor], outputs outputTensors: [Tensor], donating: [Int: Int]) {
     var tracer = Tracer()

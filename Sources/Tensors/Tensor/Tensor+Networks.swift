@@ -84,5 +84,6 @@ extension Tensor {
 
 extension CustomOp {
   static let detach = CustomOp(
-    name: "detach", resultTypes: { [$0[0]] }, gradient: nil, reference: { inputs, results in results[0].assign(inputs[0]) })
+    name: "detach", resultTypes: { [$0[0]] }, gradient: nil,
+    reference: { inputs, results in results[0].assign(inputs[0]) })
 }

@@ -3,9 +3,11 @@
 extension Tensor {
   package func reduced(_ reduction: Reduction, _ axes: [Int]?, keeps: Bool, type: ElementType? = nil) -> Tensor {
     let axes = (axes ?? Array(0..<rank)).map(shape.normalized(axis:)).sorted()
-    let result = axes.isEmpty && reduction != .sumOfSquares
+    let result =
+      axes.isEmpty && reduction != .sumOfSquares
       ? cast(type ?? element) : .record(.reduce(reduction, axes: axes, type: type ?? element), [self])
-    return keeps ? result.reshaped(shape.dimensions.enumerated().map { axes.contains($0.offset) ? 1 : $0.element }) : result
+    return keeps
+      ? result.reshaped(shape.dimensions.enumerated().map { axes.contains($0.offset) ? 1 : $0.element }) : result
   }
 
   /// Over `axes` (all if nil); `keeps` leaves them as 1. Sums of 16-bit floats are kept in float32 and rounded at the end,

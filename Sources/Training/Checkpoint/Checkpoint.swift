@@ -119,7 +119,9 @@ package struct Checkpoint {
   /// - Throws: `TrainingError.badCheckpoint` that names what is missing or torn.
   package static func verify(_ path: String) throws {
     func bad(_ what: String) -> TrainingError { TrainingError(.badCheckpoint, "The checkpoint \(path) \(what)") }
-    guard let file = try? MappedFile(path: "\(path)/\(manifest)") else { throw bad("has no manifest: it was not finished.") }
+    guard let file = try? MappedFile(path: "\(path)/\(manifest)") else {
+      throw bad("has no manifest: it was not finished.")
+    }
     guard let json = try? file.withBytes({ try JSONValue(parsing: $0) }), let entries = json["files"]?.object else {
       throw bad("has a manifest that is not JSON.")
     }
@@ -144,7 +146,8 @@ package struct Checkpoint {
     optimizer = [:]
     let file = try SafetensorsFile(path: path + "/optimizer.safetensors")
     for tensor in file.tensors {
-      guard let dot = tensor.name.lastIndex(of: "."), tensor.type == .f32, let bytes = file.bytes(of: tensor.name) else {
+      guard let dot = tensor.name.lastIndex(of: "."), tensor.type == .f32, let bytes = file.bytes(of: tensor.name)
+      else {
         throw TrainingError(.badCheckpoint, "\(path)/optimizer.safetensors holds an unexpected tensor '\(tensor.name)'")
       }
       let data = TensorData(TensorType(.float32, Shape(tensor.shape)))

@@ -49,7 +49,9 @@ package struct CheckpointFolder: Sendable {
   /// Removes what a killed process left half-written.
   package func removePartial() {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    for name in names where name.hasSuffix(".partial") { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
+    for name in names where name.hasSuffix(".partial") {
+      try? FileManager.default.removeItem(atPath: "\(path)/\(name)")
+    }
   }
 
   static func split(_ path: String) -> (parent: String, name: String) {

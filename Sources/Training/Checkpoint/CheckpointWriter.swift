@@ -95,10 +95,12 @@ enum Threads {
     pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
     pthread_attr_setstacksize(&attributes, 8 << 20)
     var thread = pthread_t()
-    let code = pthread_create(&thread, &attributes, { raw in
-      Unmanaged<Body>.fromOpaque(raw!).takeRetainedValue().run()
-      return nil
-    }, body)
+    let code = pthread_create(
+      &thread, &attributes,
+      { raw in
+        Unmanaged<Body>.fromOpaque(raw!).takeRetainedValue().run()
+        return nil
+      }, body)
     pthread_attr_destroy(&attributes)
     if code != 0 { Unmanaged<Body>.fromOpaque(body).takeRetainedValue().run() }
   }

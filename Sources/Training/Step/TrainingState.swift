@@ -22,9 +22,10 @@ package final class TrainingState {
     masters = store.parameters.map { values[$0.name]! }
     working = try TrainingState.workingCopies(store, masters)
     optimizer = store.parameters.map { parameter in
-      Dictionary(uniqueKeysWithValues: rule.stateNames(for: parameter).map {
-        ($0, TensorData(TensorType(.float32, parameter.shape)))
-      })
+      Dictionary(
+        uniqueKeysWithValues: rule.stateNames(for: parameter).map {
+          ($0, TensorData(TensorType(.float32, parameter.shape)))
+        })
     }
   }
 
@@ -43,7 +44,8 @@ package final class TrainingState {
       guard let data else { throw TrainingError(.badCheckpoint, "the checkpoint lacks \(what)") }
       guard data.type.element == .float32, data.shape.dimensions == parameter.shape.dimensions else {
         throw TrainingError(
-          .badCheckpoint, "\(what) is \(data.type) in the checkpoint, but the configuration asks for "
+          .badCheckpoint,
+          "\(what) is \(data.type) in the checkpoint, but the configuration asks for "
             + "\(TensorType(.float32, parameter.shape)): resume with the configuration that the run was started with")
       }
       return data

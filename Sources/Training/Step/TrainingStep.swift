@@ -212,7 +212,8 @@ private struct Update {
     let updated = withScope("optimizer") {
       optimizer.update(slots, OptimizerControls(rate: rate, gradientScale: scale, step: step, apply: apply))
     }
-    let values = updated.map(\.value) + updated.compactMap(\.working)
+    let values =
+      updated.map(\.value) + updated.compactMap(\.working)
       + updated.flatMap { result in result.state.keys.sorted().map { result.state[$0]! } }
     return ([loss, norm, apply, squares], values)
   }

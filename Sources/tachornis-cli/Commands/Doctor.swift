@@ -27,7 +27,8 @@ struct Doctor: ParsableCommand {
     row("disk free here", Doctor.freeDisk ?? "unknown")
     row(
       "instruction sets",
-      sets.map { "\($0) \($0 == backend.instructionSet ? "used" : $0.isAvailable ? "yes" : "no")" }.joined(separator: ", "))
+      sets.map { "\($0) \($0 == backend.instructionSet ? "used" : $0.isAvailable ? "yes" : "no")" }.joined(
+        separator: ", "))
     row("native bf16", ck_has_bf16() ? "yes" : "no: products of bfloat16 are computed in float32")
     row("native int8", ck_has_vnni() ? "yes" : "no")
     for element in [ElementType.float32, .bfloat16] {

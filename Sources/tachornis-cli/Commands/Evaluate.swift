@@ -33,7 +33,8 @@ struct Evaluate: ParsableCommand {
   @Option(help: "The type of products: float32 or bfloat16.")
   var precision: Precision = .float32
 
-  @Option(help: "Also write the first window's tokens and logits there, as safetensors, to compare with other programs.")
+  @Option(
+    help: "Also write the first window's tokens and logits there, as safetensors, to compare with other programs.")
   var logits: String?
 
   func validate() throws {
@@ -46,7 +47,8 @@ struct Evaluate: ParsableCommand {
     let corpus = try Corpus(path: data)
     let backend = CPUBackend(threads: threads)
     DefaultBackend.use(backend)
-    let cache = FileManager.default.temporaryDirectory.path + "/tachornis-evaluate-\(ProcessInfo.processInfo.processIdentifier)"
+    let cache =
+      FileManager.default.temporaryDirectory.path + "/tachornis-evaluate-\(ProcessInfo.processInfo.processIdentifier)"
     defer { try? FileManager.default.removeItem(atPath: cache) }
     let dataset = try TokenDataset.prepare(
       corpus, tokenizer: loaded.tokenizer, cacheDirectory: cache, validationFraction: 0)

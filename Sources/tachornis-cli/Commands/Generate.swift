@@ -42,7 +42,9 @@ struct Generate: ParsableCommand {
 
   func validate() throws {
     if tokens < 0 { throw ValidationError("--tokens is \(tokens); it must not be negative.") }
-    if !(temperature >= 0 && temperature.isFinite) { throw ValidationError("--temperature is \(temperature); it must be 0 or more.") }
+    if !(temperature >= 0 && temperature.isFinite) {
+      throw ValidationError("--temperature is \(temperature); it must be 0 or more.")
+    }
     if let topK, topK < 1 { throw ValidationError("--top-k is \(topK); it must be 1 or more.") }
     if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }

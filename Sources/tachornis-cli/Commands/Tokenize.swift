@@ -27,7 +27,8 @@ struct Tokenize: ParsableCommand {
     @Option(help: "Tokens in all, the 256 bytes and the end of text included.")
     var vocabulary = 8192
 
-    @Option(help: "How text is cut before pairs are merged: \(SplitRule.allCases.map(\.rawValue).joined(separator: ", ")).")
+    @Option(
+      help: "How text is cut before pairs are merged: \(SplitRule.allCases.map(\.rawValue).joined(separator: ", ")).")
     var split: SplitRule = .gpt2
 
     @Option(help: "Where to write it: tokenizer.json, or a .tiktoken file.")

@@ -28,7 +28,8 @@ import Training
         try damage("\(newest)/\(name)")
         let events = try TrainingFixture.train(configuration, in: folder, resume: true)
         let warnings = TrainingFixture.warnings(events)
-        #expect(warnings.contains { $0.contains("step-00000012") && $0.contains("passed over") }, "\(name): \(warnings)")
+        #expect(
+          warnings.contains { $0.contains("step-00000012") && $0.contains("passed over") }, "\(name): \(warnings)")
         let rest = TrainingFixture.losses(events)
         #expect(rest.keys.sorted() == [9, 10, 11, 12])
         for (step, loss) in rest { #expect(loss == whole[step]) }
@@ -64,7 +65,8 @@ import Training
         let (a, b) = ("\(folder)/now/run/checkpoints/\(step)", "\(folder)/beside/run/checkpoints/\(step)")
         try Checkpoint.verify(b)
         for name in ["model.safetensors", "optimizer.safetensors"] {
-          #expect(try Data(contentsOf: URL(filePath: "\(a)/\(name)")) == Data(contentsOf: URL(filePath: "\(b)/\(name)")))
+          #expect(
+            try Data(contentsOf: URL(filePath: "\(a)/\(name)")) == Data(contentsOf: URL(filePath: "\(b)/\(name)")))
         }
       }
     }
