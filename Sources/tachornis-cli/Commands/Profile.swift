@@ -121,7 +121,9 @@ struct Profile: ParsableCommand {
       last = clock.seconds
     }
     let total = rows.values.reduce(0) { $0 + $1.seconds }
-    func cell(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
+    func cell(_ text: String, _ width: Int) -> String {
+      String(repeating: " ", count: max(0, width - text.count)) + text
+    }
     var lines = [cell("share", 7) + cell("us", 10) + cell("calls", 7) + cell("GFLOP/s", 9) + cell("GB/s", 7) + "  what"]
     for (name, row) in rows.sorted(by: { $0.value.seconds > $1.value.seconds }) where row.seconds > total * 0.002 {
       lines.append(
