@@ -49,6 +49,11 @@ final class CPUMemory {
       case .constant, .nowhere: break
       }
     }
+    // A view of a constant that is not computed once but in each run (a large one, or in a program without inputs).
+    for instruction in program.instructions.dropFirst(program.constantCount) {
+      guard case .reshape = instruction.op, places[instruction.results[0]] == .constant else { continue }
+      addresses[instruction.results[0]] = addresses[instruction.inputs[0]]
+    }
     copies = program.plan.copies.map { copy in
       var mayBeOverwritten = false
       if case .input(let position) = places[copy.value] {

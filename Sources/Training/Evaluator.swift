@@ -55,8 +55,8 @@ public final class Evaluator {
     _ dataset: TokenDataset, batches: Int, weights: [TensorData]
   ) throws -> (loss: Double, tokens: Int)? {
     let (batch, length) = (tokens.shape[0], tokens.shape[1])
-    let windows = min(
-      dataset.validationWindows(of: length), batches.multipliedReportingOverflow(by: batch).partialValue)
+    let (asked, overflows) = batches.multipliedReportingOverflow(by: batch)
+    let windows = min(dataset.validationWindows(of: length), overflows ? .max : asked)
     guard windows > 0, batches > 0 else { return nil }
     var (sum, count) = (0.0, 0.0)
     for first in stride(from: 0, to: windows, by: batch) {

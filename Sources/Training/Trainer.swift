@@ -27,6 +27,8 @@ public final class Trainer {
   private var watch: StabilityWatch
   private var done: Int
   private var evaluationLoss: Double?
+  /// The step of the newest checkpoint that is on disk.
+  private var saved: Int?
   private lazy var evaluator = Result {
     try Evaluator(
       model, step.store, batch: configuration.batch, length: configuration.sequenceLength, backend: backend)
@@ -39,18 +41,17 @@ public final class Trainer {
   ///   - configuration: with the model's vocabulary that of the tokenizer.
   ///   - folder: the run's folder, which exists.
   ///   - checkpoint: what to go on from; nil: a fresh start.
-  ///   - sink: told what happens.
+  ///   - sink: told what happens; opened last, so that a run that is refused leaves the folder as it was.
   /// - Throws: `TrainingError`, `FormatsError` if the data does not fill a window.
   package init(
     _ configuration: TrainingConfiguration, dataset: TokenDataset, tokenizer: any Tokenizer, folder: String,
-    resuming checkpoint: Checkpoint? = nil, backend: any Backend, sink: any EventSink<TrainingEvent>,
-    clock: any SecondsClock = MonotonicClock()
+    resuming checkpoint: Checkpoint? = nil, backend: any Backend,
+    sink: @autoclosure () throws -> any EventSink<TrainingEvent>, clock: any SecondsClock = MonotonicClock()
   ) throws {
     self.configuration = configuration
     self.dataset = dataset
     self.tokenizer = tokenizer
     self.backend = backend
-    self.sink = sink
     self.clock = clock
     let length = configuration.sequenceLength
     try dataset.requireWindows(of: length)
@@ -81,6 +82,7 @@ public final class Trainer {
     writer = CheckpointWriter(CheckpointFolder(run: folder), keep: configuration.checkpoint.keep, clock: clock)
     let type = TensorType(.int32, [configuration.batch, length])
     batches = (0..<configuration.accumulation).map { _ in (TensorData(type), TensorData(type)) }
+    self.sink = try sink()
   }
 
   // MARK: The loop
@@ -94,7 +96,7 @@ public final class Trainer {
     let first = done
     announce()
     var reason = RunSummary.Reason.completed
-    var saved = done > 0 ? done : -1
+    saved = done > 0 ? done : nil
     while true {
       let elapsed = clock.seconds - start
       let total = total(elapsed: elapsed, steps: done - first)
@@ -112,16 +114,14 @@ public final class Trainer {
       reportCheckpoints()
       if isDue(configuration.evaluation.every) { try evaluate() }
       if isDue(configuration.sampling.every) { try sample() }
-      if isDue(configuration.checkpoint.every) {
-        save()
-        saved = done
-      }
+      if isDue(configuration.checkpoint.every) { save() }
     }
     writer.wait()
     reportCheckpoints()
+    // A resumed run that has nothing left to do has told of its evaluation and sample before.
     if reason != .interrupted {
-      if !isDue(configuration.evaluation.every) || done == first { try evaluate() }
-      if !isDue(configuration.sampling.every) || done == first { try sample() }
+      if done == first ? evaluationLoss == nil : !isDue(configuration.evaluation.every) { try evaluate() }
+      if done == first ? done == 0 : !isDue(configuration.sampling.every) { try sample() }
     }
     let summary = RunSummary(
       reason: reason, step: done, loss: watch.loss.count > 0 ? watch.loss.mean : .nan, evaluationLoss: evaluationLoss,
@@ -140,7 +140,8 @@ public final class Trainer {
     guard let seconds = configuration.seconds else { return 1000 }
     // Only the time is given: as many as fit at the speed so far.
     guard steps > 0, elapsed > 0 else { return max(1000, configuration.schedule.warmup * 2) }
-    return max(done + 1, done + Int(Double(steps) / elapsed * max(0, seconds - elapsed)))
+    let left = Int(min(Double(steps) / elapsed * max(0, seconds - elapsed), 1e15))
+    return done + max(1, left)
   }
 
   private func trainStep(of total: Int) throws {
@@ -187,7 +188,7 @@ public final class Trainer {
     } else {
       var first = FirstNonFinite()
       // Nothing changed, so the same step can be run again.
-      _ = try step(batches, state, controls) { first.inspect($0, $1, in: self.step.program) }
+      _ = try step(batches, state, controls) { first.inspect($0, $1, in: $2) }
       message += "its loss or gradient is not finite. " + (first.finding.map { "First: \($0)" } ?? "")
     }
     sink.receive(.warning(step: done, message: message))
@@ -209,7 +210,8 @@ public final class Trainer {
     guard configuration.evaluation.batches > 0, dataset.validationWindows(of: configuration.sequenceLength) > 0,
       let result = try evaluator.get().loss(dataset, batches: configuration.evaluation.batches, weights: given)
     else { return }
-    evaluationLoss = result.loss
+    // What JSON cannot hold must not keep a checkpoint from being written.
+    evaluationLoss = result.loss.isFinite ? result.loss : nil
     sink.receive(.evaluation(step: done, loss: result.loss))
   }
 
@@ -243,6 +245,7 @@ public final class Trainer {
         throw failure
       }
     } else {
+      saved = outcome.step
       sink.receive(.checkpoint(step: outcome.step, path: outcome.path, seconds: outcome.seconds))
     }
     sink.flush()
@@ -269,7 +272,7 @@ public final class Trainer {
         RunDescription(
           model: configuration.preset, parameters: configuration.model.parameterCount,
           tokensPerStep: configuration.tokensPerStep,
-          steps: configuration.steps ?? (configuration.seconds == nil ? 1000 : 0),
+          steps: configuration.steps ?? (configuration.seconds == nil ? 1000 : 0), seconds: configuration.seconds,
           device: backend.name, resumedFrom: done, configuration: ConfigurationLoader.encode(configuration))))
   }
 

@@ -1,6 +1,15 @@
 // What can go wrong in training, told with the remedy.
 
 public import Core
+import FoundationEssentials
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
 
 /// A training run that cannot start, go on or be resumed.
 public struct TrainingError: CodedError {
@@ -23,5 +32,12 @@ public struct TrainingError: CodedError {
     self.code = code
     self.message = message
     self.cause = cause
+  }
+
+  /// What an error of the file system says, in plain words and without a full stop.
+  static func reason(of error: any Error) -> String {
+    let underlying = (error as? CocoaError)?.userInfo["NSUnderlyingError"] as? POSIXError
+    let text = underlying.map { String(cString: strerror($0.code.rawValue)) } ?? "\(error)"
+    return text.last == "." ? String(text.dropLast()) : text
   }
 }

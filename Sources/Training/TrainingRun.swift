@@ -38,8 +38,9 @@ public struct TrainingRun {
       try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
       throw TrainingError(
-        .setting, "Cannot make the folder '\(folder)': choose another with --out, or change its permissions.",
-        cause: error)
+        .setting,
+        "Cannot make the folder '\(folder)' (\(TrainingError.reason(of: error))): choose another with --out, or change its "
+          + "permissions.")
     }
     let checkpoints = CheckpointFolder(run: folder)
     var warnings: [String] = []
@@ -57,26 +58,39 @@ public struct TrainingRun {
     configuration.model.vocabulary = tokenizer.vocabularySize
     let problems = ConfigurationLoader.problems(in: configuration)
     guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
+    try configuration.requireMemory(of: Double(ProcessInfo.processInfo.physicalMemory))
     if let checkpoint, checkpoint.model.shapes != configuration.model.shapes {
       throw TrainingError(
         .setting,
         "The checkpoint in '\(folder)' is of a model of another shape. Resume with the configuration that the run "
           + "was started with (\(folder)/config.json5).")
     }
+    let step = checkpoint?.state.step ?? 0
     if let notice = ModelLayout.of(configuration.model).notice { warnings.append(notice) }
     let dataset = try TokenDataset.prepare(
       corpus, tokenizer: tokenizer, cacheDirectory: data.cache ?? folder + "/data",
       validationFraction: data.validation, threads: backend.threadCount)
-    try AtomicFile.write(ConfigurationLoader.encode(configuration) + "\n", to: folder + "/config.json5")
-    let recorder = try RunRecorder(
-      folder: folder, resumingFrom: checkpoint?.state.step ?? 0, display: display)
-    for warning in warnings { recorder.receive(.warning(step: checkpoint?.state.step ?? 0, message: warning)) }
-    checkpoints.removePartial()
-    checkpoints.prune(keeping: .max, after: checkpoint?.state.step ?? 0)
-    self.configuration = configuration
+    let (held, window) = (dataset.validation.count, configuration.sequenceLength + 1)
+    if held > 0 && held < window {
+      warnings.append(
+        "Only \(held) tokens are held out, but one window needs \(window): nothing is evaluated. Give more text, or a larger "
+          + "share (--set data.validation=0.2).")
+    }
+
+    // Nothing in the folder changes before it is certain that the run can go on.
+    let (resolved, told) = (configuration, warnings)
+    func open() throws -> RunRecorder {
+      try AtomicFile.write(ConfigurationLoader.encode(resolved) + "\n", to: folder + "/config.json5")
+      checkpoints.removePartial()
+      checkpoints.prune(keeping: .max, after: step)
+      let recorder = try RunRecorder(folder: folder, resumingFrom: step, display: display)
+      for warning in told { recorder.receive(.warning(step: step, message: warning)) }
+      return recorder
+    }
+    self.configuration = resolved
     trainer = try Trainer(
-      configuration, dataset: dataset, tokenizer: tokenizer, folder: folder, resuming: checkpoint, backend: backend,
-      sink: recorder)
+      resolved, dataset: dataset, tokenizer: tokenizer, folder: folder, resuming: checkpoint, backend: backend,
+      sink: try open())
   }
 
   /// Trains to the end, or until `shouldStop` says so at the end of a step.
@@ -106,6 +120,24 @@ public struct TrainingRun {
 extension Backend {
   /// Threads for preparing data.
   fileprivate var threadCount: Int { ProcessInfo.processInfo.activeProcessorCount }
+}
+
+extension TrainingConfiguration {
+  /// Throws unless a machine with so many bytes of memory could hold the parameters, what the optimizer remembers of them,
+  /// and the hidden states of a batch. A lower bound: it catches sizes that were mistyped, before they are asked for.
+  fileprivate func requireMemory(of machine: Double) throws {
+    let (width, layers) = (Double(model.width), Double(model.layers))
+    let inner = Double(model.heads) * Double(model.headSize) + 1.5 * Double(model.mlpWidth)
+    let parameters = width * (Double(model.vocabulary) + layers * 2 * inner)
+    let tokens = Double(batch) * Double(sequenceLength)
+    let needed = parameters * 4 * 3 + tokens * width * 2 * layers + tokens * 16 * Double(accumulation)
+    guard needed > machine else { return }
+    func gigabytes(_ bytes: Double) -> String { Numerals.fixed(bytes / 1e9, 0) }
+    throw TrainingError(
+      .setting,
+      "This model and batch need at least \(gigabytes(needed)) GB of memory, and this machine has \(gigabytes(machine)). Choose "
+        + "a smaller --model, --set batch=… or --set length=….")
+  }
 }
 
 extension GPTConfiguration {

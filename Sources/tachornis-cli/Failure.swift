@@ -18,17 +18,15 @@ enum Failure {
     let code = command.exitCode(for: error)
     // Help and version are asked for, not failures.
     if code == .success || error is CleanExit { command.exit(withError: error) }
-    if code == .validationFailure || "\(type(of: error))".contains("CommandError") {
+    if let coded = error as? any CodedError {
+      writeError("error: \(coded.description)\n")
+    } else if code == .validationFailure || "\(type(of: error))" == "CommandError" {
+      // What the argument parser has to say, with the usage.
       writeError(command.fullMessage(for: error) + "\n")
     } else {
-      writeError("error: \(describe(error))\n")
+      writeError("error: \(error)\n")
     }
     terminate(2)
-  }
-
-  private static func describe(_ error: any Error) -> String {
-    guard let coded = error as? any CodedError else { return "\(error)" }
-    return coded.description
   }
 
   static func writeError(_ text: String) { writeAll(text, to: STDERR_FILENO) }

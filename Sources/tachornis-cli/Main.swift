@@ -22,8 +22,6 @@ struct Tachornis: ParsableCommand {
     do {
       var command = try parseAsRoot()
       try command.run()
-    } catch let error as ValidationError {
-      exit(withError: error)
     } catch {
       Failure.exit(error, as: Tachornis.self)
     }

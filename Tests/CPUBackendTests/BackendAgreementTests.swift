@@ -132,4 +132,13 @@ import Testing
     #expect(actual[0].shape.dimensions == [3, 8])
     expectClose(actual[0], copy)
   }
+
+  @Test func `A view of a constant is read where the constant is`() throws {
+    try DefaultBackend.with(CPUBackend(threads: 1, spins: 100)) {
+      let values = (0..<6000).map { Float($0) }
+      let table = Tensor(values).reshaped(100, 60)
+      #expect(try table.floats() == values)
+      #expect(try (table.gathered(Tensor([7] as [Int32])) + 1).floats() == (0..<60).map { Float(7 * 60 + $0 + 1) })
+    }
+  }
 }

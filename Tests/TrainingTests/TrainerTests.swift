@@ -131,7 +131,7 @@ import Training
       let tokens = TensorData((0..<64).map { Int32($0 * 7 % 64) }, shape: [4, 16])
       var first = FirstNonFinite()
       let report = try step([(tokens, tokens)], state, .init(rate: 1e-2, step: 1, key: 1)) {
-        first.inspect($0, $1, in: step.program)
+        first.inspect($0, $1, in: $2)
       }
       #expect(!report.applied)
       #expect(state.masters.map(\.floats) == before)

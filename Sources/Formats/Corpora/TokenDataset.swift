@@ -67,16 +67,15 @@ public struct TokenDataset: Sendable {
     validation = cut..<shard.count
   }
 
-  /// Throws `FormatsError` unless both parts hold a window of `length` inputs (validation may also be empty).
+  /// Throws `FormatsError` unless there is a window of `length` inputs to learn from. (Without one to validate on, nothing
+  /// is measured.)
   public func requireWindows(of length: Int) throws(FormatsError) {
     precondition(length > 0, "a window of \(length) tokens")
-    for (range, part) in [(training, "training"), (validation, "validation")]
-    where range.count <= length && !(part == "validation" && range.isEmpty) {
-      throw FormatsError(
-        .tooShort,
-        "'\(name)' has \(range.count) tokens for \(part), but one window needs \(length + 1). Give more text, "
-          + "a shorter context" + (part == "validation" ? ", or another held-out fraction." : "."))
-    }
+    guard training.count <= length else { return }
+    throw FormatsError(
+      .tooShort,
+      "'\(name)' has \(training.count) tokens for training, but one window needs \(length + 1). Give more text, or a "
+        + "shorter context (--set length=…).")
   }
 
   /// The order of the training windows of `length` inputs.

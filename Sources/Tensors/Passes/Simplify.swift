@@ -69,10 +69,10 @@ extension Program {
     var forward: [Key: Int] = [:]
     for (index, instruction) in instructions.enumerated() {
       guard case .linearCrossEntropy(let options) = instruction.op else { continue }
+      let key = Key(inputs: Array(instruction.inputs.prefix(3)), softcap: options.softcap)
       if !options.gradient {
-        forward[Key(inputs: instruction.inputs, softcap: options.softcap)] = index
-      } else if !options.loss,
-        let first = forward[Key(inputs: Array(instruction.inputs.prefix(3)), softcap: options.softcap)],
+        forward[key] = index
+      } else if !options.loss, let first = forward[key],
         !depends(instruction.inputs[3], on: instructions[first].results[0])
       {
         var joint = options
@@ -81,6 +81,8 @@ extension Program {
         instructions[index].results = instructions[first].results + instruction.results
         instructions[index].scope = instructions[first].scope
         instructions[first].results = []
+        // A second gradient, with another cotangent, stays by itself: the loss is computed already.
+        forward[key] = nil
       }
     }
     removeDeadInstructions()

@@ -84,8 +84,8 @@ package struct Checkpoint {
       try? files.removeItem(atPath: partial)
       throw TrainingError(
         .cannotWrite,
-        "Cannot write the checkpoint \(path): \(error). Earlier checkpoints are intact; free some space or choose another "
-          + "folder with --out, then go on with --resume.", cause: error)
+        "Cannot write the checkpoint \(path): \(TrainingError.reason(of: error)). Earlier checkpoints are intact; free some space or choose another "
+          + "folder with --out, then go on with --resume.")
     }
   }
 

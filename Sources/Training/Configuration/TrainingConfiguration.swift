@@ -57,7 +57,7 @@ public struct TrainingConfiguration: Configuration {
 
   public func problems() -> [ConfigurationProblem] {
     check(batch > 0 && batch <= 1 << 16, "batch", batch, "must be from 1 to \(1 << 16)")
-    check(accumulation > 0, "accumulation", accumulation, "must be positive")
+    check(accumulation > 0 && accumulation <= 1 << 16, "accumulation", accumulation, "must be from 1 to \(1 << 16)")
     check(
       length.map { $0 > 0 && $0 <= model.context } ?? true, "length", length ?? 0,
       "must be from 1 to the model's context, \(model.context)")

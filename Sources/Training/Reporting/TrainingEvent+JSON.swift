@@ -23,6 +23,7 @@ extension TrainingEvent {
       set("parameters", run.parameters)
       set("tokensPerStep", run.tokensPerStep)
       set("steps", run.steps)
+      if let seconds = run.seconds { set("plannedSeconds", seconds) }
       set("device", run.device)
       set("configuration", run.configuration)
     case .step(let record):
@@ -75,8 +76,9 @@ extension TrainingEvent {
       else { return nil }
       self = .started(
         RunDescription(
-          model: model, parameters: parameters, tokensPerStep: tokens, steps: steps, device: device,
-          resumedFrom: step, configuration: json["configuration"]?.string ?? ""))
+          model: model, parameters: parameters, tokensPerStep: tokens, steps: steps,
+          seconds: number("plannedSeconds"), device: device, resumedFrom: step,
+          configuration: json["configuration"]?.string ?? ""))
     case "step":
       guard let loss = number("loss"), let rate = number("learningRate"), let norm = number("gradientNorm"),
         let speed = number("tokensPerSecond"), let seconds = number("seconds")

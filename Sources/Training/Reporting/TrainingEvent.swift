@@ -39,8 +39,10 @@ public struct RunDescription: Sendable, Equatable {
   public var parameters: Int
   /// Tokens per optimizer step, over all accumulated batches and ranks.
   public var tokensPerStep: Int
-  /// How many steps the run is planned for.
+  /// How many steps the run is planned for; 0 where the time decides.
   public var steps: Int
+  /// How many seconds this process may train, if there is a limit.
+  public var seconds: Double?
   /// What it runs on, as in "AVX-512, 2 threads".
   public var device: String
   /// The step of the checkpoint that the run goes on from; 0 for a fresh run.
@@ -49,13 +51,14 @@ public struct RunDescription: Sendable, Equatable {
   public var configuration: String
 
   public init(
-    model: String, parameters: Int, tokensPerStep: Int, steps: Int, device: String, resumedFrom: Int = 0,
-    configuration: String = ""
+    model: String, parameters: Int, tokensPerStep: Int, steps: Int, seconds: Double? = nil, device: String,
+    resumedFrom: Int = 0, configuration: String = ""
   ) {
     self.model = model
     self.parameters = parameters
     self.tokensPerStep = tokensPerStep
     self.steps = steps
+    self.seconds = seconds
     self.device = device
     self.resumedFrom = resumedFrom
     self.configuration = configuration

@@ -106,11 +106,16 @@ package final class TrainingStep {
 
   /// Runs the step on batches of tokens and targets, int32 [batch, length], as many as are accumulated.
   ///
-  /// - Parameter inspect: called with each instruction's results; for finding the first that is not finite.
+  /// - Parameter inspect: called with each instruction, its results and the program that it is of; for finding the first
+  ///   result that is not finite.
   package func callAsFunction(
     _ batches: [(tokens: TensorData, targets: TensorData)], _ state: TrainingState, _ controls: Controls,
-    inspect: ((Program.Instruction, [TensorData]) throws -> Void)? = nil
+    inspect: ((Program.Instruction, [TensorData], Program) throws -> Void)? = nil
   ) throws -> Report {
+    func run(_ executable: any Executable, _ inputs: [TensorData]) throws -> [TensorData] {
+      try executable.run(
+        inputs, extent: nil, inspect: inspect.map { inspect in { try inspect($0, $1, executable.program) } })
+    }
     let values = [controls.rate, Double(controls.step), controls.lossLimit, controls.normLimit]
     for (scalar, value) in zip(scalars, values) { scalar[0] = .float(value) }
     let key = scalars[values.count]
@@ -124,14 +129,14 @@ package final class TrainingStep {
       for (index, batch) in batches.enumerated() {
         key[0] = .integer(controls.key &+ Int64(index) << 40)
         let inputs = [key, batch.tokens, batch.targets] + given + [accumulating.loss] + accumulating.sums
-        _ = try accumulating.executable.run(inputs, extent: nil, inspect: inspect)
+        _ = try run(accumulating.executable, inputs)
       }
       let inputs = controlInputs + [accumulating.loss] + accumulating.sums + state.values
-      outputs = try executable.run(inputs, extent: nil, inspect: inspect)
+      outputs = try run(executable, inputs)
     } else {
       key[0] = .integer(controls.key)
       let inputs = controlInputs + [key, batches[0].tokens, batches[0].targets] + state.values
-      outputs = try executable.run(inputs, extent: nil, inspect: inspect)
+      outputs = try run(executable, inputs)
     }
     return Report(
       loss: outputs[0].item, gradientNorm: outputs[1].item, applied: outputs[2].item != 0, squares: outputs[3].floats)

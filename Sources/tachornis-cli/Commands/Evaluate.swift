@@ -38,7 +38,7 @@ struct Evaluate: ParsableCommand {
   var logits: String?
 
   func validate() throws {
-    if batch < 1 { throw ValidationError("--batch is \(batch); it must be 1 or more.") }
+    if batch < 1 || batch > 4096 { throw ValidationError("--batch is \(batch); it must be from 1 to 4096.") }
     if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }
 

@@ -45,6 +45,22 @@ import Testing
     #expect(program.instructions.filter { $0.op.name.hasPrefix("linearCrossEntropy") }.count == 1, "\(program)")
   }
 
+  @Test func `A loss and two gradients of it with different weights keep all their results`() throws {
+    let x = Tensor.input("x", TensorType(.float32, [4, 3]))
+    let w = Tensor.input("w", TensorType(.float32, [5, 3]))
+    let loss = x.linearCrossEntropy(w, targets: Tensor([0, 1, 2, 3] as [Int32]))
+    let outputs =
+      [loss] + gradients(of: loss, with: [x, w]) + gradients(of: loss, with: [x, w], cotangent: Tensor([1, 2, 3, 4]))
+    let data = [
+      TensorData((0..<12).map { Float($0) / 12 }, shape: [4, 3]),
+      TensorData((0..<15).map { Float($0 % 4) }, shape: [5, 3]),
+    ]
+    let backend = ReferenceBackend()
+    let expected = try backend.compile(Program(inputs: [x, w], outputs: outputs, options: Self.off)).run(data)
+    let actual = try backend.compile(Program(inputs: [x, w], outputs: outputs)).run(data)
+    for (a, e) in zip(actual, expected) { expectClose(a, e, tolerance: 1e-5) }
+  }
+
   @Test(arguments: 0..<12) func `A plan's values never overlap while they live`(index: Int) {
     var random = RandomCase("plans", index)
     let graph = RandomGraph(&random, operations: 60, gradients: index % 2 == 0)

@@ -119,6 +119,22 @@ internal import Training
     #expect(!screen.text.contains("\u{1B}"))
   }
 
+  @Test func aRunThatOnlyTimeLimitsShowsTheTime() {
+    let clock = ManualClock()
+    let output = Output()
+    let sink = TerminalSink(mode: .plain, clock: clock, write: output.write, width: { 100 })
+    var run = FakeRun.description(steps: 0)
+    run.seconds = 40
+    sink.receive(.started(run))
+    for step in 1...20 {
+      clock.advance(by: 0.5)
+      sink.receive(.step(FakeRun.step(step)))
+    }
+    #expect(output.all.contains("step 1  loss"), "\(output.all)")
+    #expect(
+      output.all.contains("s left") && !output.all.contains(" 0 s left") && !output.all.contains("/0"), "\(output.all)")
+  }
+
   /// The numbers that a page draws.
   private func data(of page: String) throws -> JSONValue {
     let opening = page.range(of: #"id="data">"#)

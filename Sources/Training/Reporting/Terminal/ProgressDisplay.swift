@@ -70,8 +70,8 @@ struct ProgressDisplay {
   /// The two lines that are redrawn in place, none before the first step; each fits into `width` columns.
   func live(width: Int, at seconds: Double, memory: Int?) -> [String] {
     guard let run, let last else { return [] }
-    let fraction = min(1, Double(last.step) / Double(max(1, run.steps)))
-    let count = "\(Numerals.grouped(last.step))/\(Numerals.grouped(run.steps))"
+    let fraction = fraction(at: seconds)
+    let count = Numerals.grouped(last.step) + (run.steps > 0 ? "/\(Numerals.grouped(run.steps))" : "")
     let percent = "\(Int(fraction * 100))%"
     let left = timeLeft(at: seconds) ?? ""
     let fixed = [run.model, count, percent, left].map(\.count).reduce(0, +) + 8
@@ -112,11 +112,20 @@ struct ProgressDisplay {
     return line
   }
 
-  /// By the mean pace of this process so far, pauses for evaluation and checkpoints included.
+  /// How much of the run is done: of its steps, or of its time where only that is limited.
+  private func fraction(at seconds: Double) -> Double {
+    guard let run, let last else { return 0 }
+    if run.steps == 0, let limit = run.seconds { return min(1, max(0, (seconds - startSeconds) / limit)) }
+    return min(1, Double(last.step) / Double(max(1, run.steps)))
+  }
+
+  /// By the mean pace of this process so far, pauses for evaluation and checkpoints included, and at most until the time limit.
   private func timeLeft(at seconds: Double) -> String? {
     guard let run, let last, last.step > run.resumedFrom, seconds > startSeconds else { return nil }
     let pace = (seconds - startSeconds) / Double(last.step - run.resumedFrom)
-    let left = pace * Double(max(0, run.steps - last.step))
+    let untilLimit = run.seconds.map { max(0, startSeconds + $0 - seconds) } ?? .infinity
+    let left = run.steps > 0 ? min(untilLimit, pace * Double(max(0, run.steps - last.step))) : untilLimit
+    guard left < 1e8 else { return nil }
     return left < 59.5 ? "\(Int(left.rounded())) s left" : "\(Numerals.duration(left)) left"
   }
 
@@ -190,7 +199,7 @@ struct ProgressDisplay {
   func plainLine(at seconds: Double) -> String {
     guard let run, let last else { return "" }
     var facts = [
-      "step \(last.step)/\(run.steps)", "loss \(Numerals.fixed(last.loss, 4))",
+      "step \(last.step)" + (run.steps > 0 ? "/\(run.steps)" : ""), "loss \(Numerals.fixed(last.loss, 4))",
       "smoothed \(Numerals.fixed(loss.average, 4))", "lr \(Numerals.significant(last.learningRate, 3))",
       "norm \(Numerals.significant(last.gradientNorm, 3))", "\(Numerals.scaled(speed.average)) tok/s",
     ]
