@@ -15,7 +15,7 @@ public enum GradientCheck {
   ///   - function: its result may have any shape and any float type.
   ///   - tolerance: as `Agreement` says.
   public static func expectGradients(
-    at x: [TensorData], tolerance: Double = 2e-6, _ random: RandomCase, _ note: String = "",
+    at x: [TensorData], tolerance: Double = 2e-5, _ random: RandomCase, _ note: String = "",
     sourceLocation: SourceLocation = #_sourceLocation, _ function: ([Tensor]) -> Tensor
   ) throws {
     var random = random
@@ -51,7 +51,7 @@ public enum GradientCheck {
 
   /// The same for the gradient of the gradient: checks that `Σ weights · d function / dx` has the right gradients itself.
   public static func expectSecondGradients(
-    at x: [TensorData], tolerance: Double = 1e-5, _ random: RandomCase, _ note: String = "",
+    at x: [TensorData], tolerance: Double = 2e-4, _ random: RandomCase, _ note: String = "",
     sourceLocation: SourceLocation = #_sourceLocation, _ function: ([Tensor]) -> Tensor
   ) throws {
     var weightSource = RandomCase(random.test + " weights", random.index)
