@@ -8,8 +8,8 @@ struct Tachornis: ParsableCommand {
     commandName: "tachornis",
     abstract: "Train a language model from a text file, sample it, take it anywhere.",
     discussion: """
-      tachornis quickstart                         a model in two minutes, from nothing
-      tachornis train --data book.txt              the same on your own text
+      tachornis quickstart                a model in two minutes, from nothing
+      tachornis train --data book.txt     the same on your own text
       tachornis generate --model runs/book --prompt "Once"
       """,
     version: "0.1.0",

@@ -11,9 +11,10 @@ struct Profile: ParsableCommand {
     abstract: "Show where the time of a training step goes.",
     discussion: """
       Example:
-        tachornis profile --model gpt2-10m --vocabulary 65 --batch 8 --length 256 --precision float32
+        tachornis profile --model gpt2-10m --vocabulary 65 --batch 8
 
-      Runs a few steps on made-up tokens, then one in which each instruction is timed, and prints them by kind.
+      Runs a few steps on made-up tokens, then one in which each instruction is \
+      timed, and prints them by kind.
       """)
 
   @Option(help: ArgumentHelp("The model: \(GPTPreset.all.map(\.name).joined(separator: ", ")).", valueName: "preset"))

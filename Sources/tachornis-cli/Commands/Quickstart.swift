@@ -9,8 +9,8 @@ struct Quickstart: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Train a small model on the built-in stories and sums, and let it write.",
     discussion: """
-      Needs nothing: no file, no network. It trains for a minute and a half, writes a report and checkpoints, and prints
-      what the model has learned.
+      Needs nothing: no file, no network. It trains for a minute and a half, writes \
+      a report and a checkpoint, and prints what the model has learned.
 
       Example:
         tachornis quickstart --out runs/first --seconds 60

@@ -12,12 +12,13 @@ struct Train: ParsableCommand {
     discussion: """
       Examples:
         tachornis train --data book.txt
-        tachornis train --data articles.jsonl --model 124m --steps 20000 --out runs/articles
-        tachornis train --data book.txt --set tokenizer=characters --set model.layers=8 --seconds 600
+        tachornis train --data articles.jsonl --model 124m --steps 20000
+        tachornis train --data book.txt --set tokenizer=characters --seconds 600
         tachornis train --out runs/book --resume
 
-      A run's folder holds config.json5, events.jsonl, report.html and checkpoints that other programs load. Ctrl-C ends at
-      a step with a checkpoint. Without --data the built-in stories and sums are learned.
+      A run's folder holds config.json5, events.jsonl, report.html and checkpoints \
+      that other programs load. Ctrl-C ends at a step with a checkpoint. Without \
+      --data the built-in stories and sums are learned.
       """)
 
   @Option(help: "A text file, a JSONL file, or a folder of such.")
