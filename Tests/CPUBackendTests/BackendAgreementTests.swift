@@ -45,7 +45,8 @@ import Testing
         let actual = try executable.run(graph.data)
         for (place, (a, e)) in zip(actual, expected).enumerated() {
           expectClose(
-            a, e, tolerance: tolerance, "output \(place) of run \(run) on \(backend.name) \(element) \(random)")
+            a, e, tolerance: tolerance, floor: 1e-3,
+            "output \(place) of run \(run) on \(backend.name) \(element) \(random)")
         }
       }
     }
@@ -97,7 +98,7 @@ import Testing
       let actual = try executable.run(data, extent: extent)
       let expected = try reference.run(data, extent: extent)
       for (place, (a, e)) in zip(actual, expected).enumerated() {
-        expectClose(a, e, tolerance: 2e-3, "output \(place) at extent \(extent) \(random)")
+        expectClose(a, e, tolerance: 2e-3, floor: 1e-3, "output \(place) at extent \(extent) \(random)")
       }
     }
   }

@@ -30,8 +30,9 @@ extension OpFamily {
     [(true, false), (false, true), (true, true)].flatMap { loss, gradient in
       [nil, 3.0].flatMap { softcap -> [OpCase] in
         let (rows, width, vocabulary) = (random.extent(), random.extent(least: 1), random.extent(least: 1))
-        let x = random.data(element, [rows, width])
-        let weight = random.data(element, [vocabulary, width])
+        // Logits of moderate size: they may be rounded to 16 bits.
+        let x = random.data(element, [rows, width], .within(-0.7...0.7))
+        let weight = random.data(element, [vocabulary, width], .within(-0.7...0.7))
         // Some targets do not count.
         let targets = random.data(.int32, [rows], .integers(-1...(vocabulary - 1)))
         let dloss = gradient ? [random.data(.float32, [rows], .within(0.1...1))] : []
