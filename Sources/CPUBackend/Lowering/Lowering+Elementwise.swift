@@ -172,6 +172,7 @@ private struct RegisterProgram {
       append(CK_NE, CK_CLASS_I64, from: from, destination: target, a: x.register, b: zero)
       free.append(zero)
     } else {
+      // Floats of 16 bits are kept in float32 between the steps of an expression and rounded only when they are stored.
       append(CK_CONVERT, to, from: from, destination: target, a: x.register)
       if !x.type.isFloat || !type.isFloat { wrap(target, type) }
     }

@@ -55,7 +55,9 @@ extension Program {
       // A program without inputs is run once anyway.
       let isSmall =
         !inputs.isEmpty && instruction.results.allSatisfy { !types[$0].shape.varies && types[$0].bytes <= limit }
-      if isLiteral || (isSmall && instruction.inputs.allSatisfy(constants.contains)) {
+      // What a constant of varying shape leads to depends on the extent of the run.
+      let isFixed = instruction.inputs.allSatisfy { constants.contains($0) && !types[$0].shape.varies }
+      if isLiteral || (isSmall && isFixed) {
         constants.formUnion(instruction.results)
       }
     }

@@ -1,3 +1,4 @@
+import CPUBackend
 import Support
 import Tensors
 import Testing
@@ -17,6 +18,19 @@ import Testing
       let all = try executable.run(graph.data, extent: most)
       for (result, whole) in zip(results, all).prefix(1) {
         expectClose(result, whole.prefix(rows: extent), "extent \(extent) \(random)")
+      }
+    }
+  }
+
+  @Test func `A constant of varying shape is counted at the extent of the run`() throws {
+    let shape = Shape([8, 2], varies: true)
+    let x = Tensor.input("x", TensorType(.float32, shape))
+    let mean = x.sum([0]) / Tensor.ones(shape).sum([0])
+    for backend in [ReferenceBackend(), CPUBackend(threads: 1)] as [any Backend] {
+      let executable = try backend.compile(Program(inputs: [x], outputs: [mean]))
+      for extent in [8, 3, 1] {
+        let data = TensorData([Float](repeating: 5, count: extent * 2), shape: [extent, 2])
+        #expect(try executable.run([data], extent: extent)[0].doubles == [5, 5], "\(backend.name), \(extent)")
       }
     }
   }
