@@ -106,17 +106,17 @@ struct Profile: ParsableCommand {
     }
     var rows: [String: Row] = [:]
     var last = clock.seconds
-    _ = try step(batches, state, .init(rate: 1e-4, step: steps + 1, key: 1)) { instruction, _ in
+    _ = try step(batches, state, .init(rate: 1e-4, step: steps + 1, key: 1)) { instruction, _, program in
       let now = clock.seconds
       var name = instruction.op.name
       if case .matmul = instruction.op {
-        name += " " + instruction.inputs.prefix(2).map { "\(step.program.types[$0])" }.joined(separator: " ")
+        name += " " + instruction.inputs.prefix(2).map { "\(program.types[$0])" }.joined(separator: " ")
       }
       if case .fused(let fusion) = instruction.op {
         name += " \(fusion.shape) " + fusion.steps.map(\.op.name).filter { $0 != "constant" }.joined(separator: " ")
       }
       rows[name, default: Row()].seconds += now - last
-      rows[name]!.cost = rows[name]!.cost + step.program.cost(of: instruction)
+      rows[name]!.cost = rows[name]!.cost + program.cost(of: instruction)
       rows[name]!.count += 1
       last = clock.seconds
     }

@@ -49,8 +49,8 @@ import Testing
     let x = Tensor.input("x", TensorType(.float32, [4, 3]))
     let w = Tensor.input("w", TensorType(.float32, [5, 3]))
     let loss = x.linearCrossEntropy(w, targets: Tensor([0, 1, 2, 3] as [Int32]))
-    let outputs =
-      [loss] + gradients(of: loss, with: [x, w]) + gradients(of: loss, with: [x, w], cotangent: Tensor([1, 2, 3, 4]))
+    let weights = Tensor([1, 2, 3, 4] as [Float])
+    let outputs = [loss] + gradients(of: loss, with: [x, w]) + gradients(of: loss, with: [x, w], cotangent: weights)
     let data = [
       TensorData((0..<12).map { Float($0) / 12 }, shape: [4, 3]),
       TensorData((0..<15).map { Float($0 % 4) }, shape: [5, 3]),
