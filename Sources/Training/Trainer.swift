@@ -114,7 +114,8 @@ public final class Trainer {
       reportCheckpoints()
       if isDue(configuration.evaluation.every) { try evaluate() }
       if isDue(configuration.sampling.every) { try sample() }
-      if isDue(configuration.checkpoint.every) { save() }
+      // The last step's checkpoint is written at the end, with the loss of the last evaluation.
+      if isDue(configuration.checkpoint.every) && done != configuration.steps { save() }
     }
     writer.wait()
     reportCheckpoints()
