@@ -7,7 +7,7 @@ import Tachornis
 
 @main
 enum TrainTinyGPT {
-  static let (batch, length, steps) = (16, 64, 300)
+  static let (batch, length, steps) = (16, 64, 500)
 
   static func main() throws {
     let backend = CPUBackend()
@@ -45,15 +45,15 @@ enum TrainTinyGPT {
       rate[0] = .float(schedule.rate(at: number, of: steps))
       count[0] = .float(Double(number))
       let loss = try step.run([rate, count, inputData, targetData] + parameters + memory)[0].item
-      if number == 1 || number % 50 == 0 { print("step \(number)  loss \(Float(loss))") }
+      if number == 1 || number % 100 == 0 { print("step \(number)  loss \(Float(loss))") }
     }
 
     let trained = Dictionary(uniqueKeysWithValues: zip(store.parameters.map(\.name), parameters))
     let generator = try Generator(configuration, masters: trained, precision: .float32, backend: backend)
-    var sampler = Sampler(temperature: 0.7)
+    var sampler = Sampler(temperature: 0.5, seed: 5)
     let story = try generator.generate(
-      tokenizer.encode("Once "), count: 200, end: tokenizer.endOfText, sampler: &sampler)
-    print("\nOnce " + tokenizer.decode(story))
+      tokenizer.encode("Tom had "), count: 300, end: tokenizer.endOfText, sampler: &sampler)
+    print("\nTom had " + tokenizer.decode(story))
   }
 
   static func placeholder(_ name: String) -> Tensor { .input(name, TensorType(.int32, [batch, length])) }
