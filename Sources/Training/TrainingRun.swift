@@ -25,7 +25,7 @@ public struct TrainingRun {
   ///   - resume: go on from the newest checkpoint of the folder that can be believed, if there is one.
   ///   - display: what shows progress to a person, if anything.
   /// - Throws: an error with the remedy where the data, the folder or the configuration cannot be used.
-  package init(
+  public init(
     _ configuration: TrainingConfiguration, folder: String, resume: Bool, backend: any Backend,
     display: (any EventSink<TrainingEvent>)?
   ) throws {
@@ -94,7 +94,7 @@ public struct TrainingRun {
   }
 
   /// Trains to the end, or until `shouldStop` says so at the end of a step.
-  package func run(shouldStop: () -> Bool = { false }) throws -> RunSummary { try trainer.run(shouldStop: shouldStop) }
+  public func run(shouldStop: () -> Bool = { false }) throws -> RunSummary { try trainer.run(shouldStop: shouldStop) }
 
   /// The tokenizer that is asked for; what is learned from the corpus is kept in the folder and not learned again.
   private static func tokenizer(

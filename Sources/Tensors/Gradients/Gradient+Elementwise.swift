@@ -38,7 +38,9 @@ extension Binary {
     case .power:
       // At a = 0 the logarithm's infinity times the power's zero would be NaN; the limit is 0.
       let safe = (a .> 0).select(a, .ones([], a.element))
-      (da, db) = (dy * b * a.power(b - 1), dy * y * safe.log())
+      // x⁰ is 1 everywhere, also at 0, where 0 times the infinity of 0⁻¹ would be NaN.
+      let slope = (b .== 0).select(.zeros([], a.element), b * a.power(b - 1))
+      (da, db) = (dy * slope, dy * y * safe.log())
     case .modulo: (da, db) = (dy, -(dy * (a / b).floor()))
     case .and, .or, .xor, .shiftLeft, .shiftRight: (da, db) = (nil, nil)
     }

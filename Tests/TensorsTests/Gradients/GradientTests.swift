@@ -27,6 +27,13 @@ struct Differentiable: Sendable, CustomTestStringConvertible {
 }
 
 @Suite struct GradientTests {
+  @Test func `The gradient of a power is finite at zero`() throws {
+    let (a, b) = (Tensor([0, 0, 2] as [Float]), Tensor([0, 2, 0] as [Float]))
+    let found = gradients(of: a.power(b), with: [a, b])
+    #expect(try found[0].floats() == [0, 0, 0])
+    #expect(try found[1].floats()[0...1] == [0, 0])
+  }
+
   @Test(arguments: Differentiable.elementwise + Differentiable.moved + Differentiable.composites)
   func `Gradients are those of finite differences`(_ subject: Differentiable) throws {
     var random = RandomCase("gradient of " + subject.name)
