@@ -71,8 +71,13 @@ extension GPT {
   /// The parameters in the order in which the model mentions them.
   public var parameters: [Parameter] {
     let store = WeightStore()
-    _ = logits(.input("tokens", TensorType(.int32, [1, 1])), store.root, .training())
+    declare(in: store)
     return store.parameters
+  }
+
+  /// Mentions all parameters in `store`, in the order in which the model uses them.
+  package func declare(in store: WeightStore) {
+    _ = logits(.input("tokens", TensorType(.int32, [1, 1])), store.root, .training())
   }
 }
 

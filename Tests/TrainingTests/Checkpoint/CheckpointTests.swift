@@ -37,9 +37,8 @@ import Training
     }
   }
 
-  @Test func aDiskThatIsFullLeavesNothingBehind() throws {
-    // /dev/full refuses every byte: a folder on a link to it cannot be had, so the folder itself is made unwritable by
-    // standing where a file is.
+  @Test func aFolderThatCannotBeWrittenIsAnErrorAndEarlierCheckpointsStay() throws {
+    // A file stands where the folder should be, so nothing can be written there, whoever runs the test.
     try withFolder { folder in
       let events = try TrainingFixture.train(TrainingFixture.configuration, in: folder)
       #expect(!events.isEmpty)

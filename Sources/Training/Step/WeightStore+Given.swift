@@ -1,13 +1,7 @@
-package import Models
-package import Networks
-import Tensors
+// A model's values for computing with, from saved ones.
 
-extension GPT {
-  /// Mentions all parameters in `store`, in the order in which the model uses them.
-  package func declare(in store: WeightStore) {
-    _ = logits(.input("tokens", TensorType(.int32, [1, 1])), store.root, .training())
-  }
-}
+import Networks
+package import Tensors
 
 extension WeightStore {
   /// What the model computes with, in the order of its parameters, from float32 values by name. Those that are computed with
