@@ -52,6 +52,11 @@ public final class SafetensorsFile: Sendable {
     ranges[name].map { UnsafeRawBufferPointer(rebasing: file.bytes[$0.bytes]) }
   }
 
+  /// The data of a tensor, in place, with what keeps it mapped; nil if there is none of that name.
+  package func mapped(_ name: String) -> MappedBytes? {
+    bytes(of: name).map { MappedBytes(bytes: $0, owner: file) }
+  }
+
   /// Tells the system that all of it is about to be read.
   package func prefetch() { file.advise(.soon) }
 }

@@ -75,6 +75,9 @@ public struct WeightFiles: Sendable {
   /// `withExtendedLifetime`.
   public func bytes(of name: String) -> UnsafeRawBufferPointer? { owner[name].flatMap { files[$0].bytes(of: name) } }
 
+  /// The data of a tensor, in place, with what keeps it mapped; nil if there is none of that name.
+  package func mapped(_ name: String) -> MappedBytes? { owner[name].flatMap { files[$0].mapped(name) } }
+
   private static func places(_ path: String) throws(FormatsError) -> [String: String] {
     let file = try FormatsError.wrappingFile { () throws(FileError) in try MappedFile(path: path) }
     var reader = JSONReader(file.text)
