@@ -5,7 +5,8 @@ static const ck_attention_variant *variant(const ck_context *context, const ck_a
   if (arguments->type == CK_F64 || context->isa == CK_PORTABLE) return &ck_attention_portable;
 #if defined(__x86_64__)
   if (context->isa == CK_AVX2) return &ck_attention_avx2;
-  if (arguments->type == CK_BF16 && context->bf16) return &ck_attention_avx512_bf16;
+  // An int8 cache is read as f32, since its values times their factors are no bf16.
+  if (arguments->type == CK_BF16 && context->bf16 && !arguments->k_scales) return &ck_attention_avx512_bf16;
   return &ck_attention_avx512;
 #elif defined(__aarch64__)
   return &ck_attention_neon;

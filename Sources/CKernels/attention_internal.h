@@ -8,17 +8,35 @@
 #include "include/attention.h"
 #include "tasks.h"
 
-// Row `t` may see the keys first..<end (and of those, the keys of its own segment). Both limits grow with t.
-static inline int64_t ck_attention_first_key(const ck_attention_arguments *arguments, int64_t t) {
-  if (arguments->window <= 0) return 0;
-  int64_t first = t + arguments->keys - arguments->queries - arguments->window + 1;
-  return first < 0 ? 0 : first > arguments->keys ? arguments->keys : first;
+// The keys that batch `b` has.
+static inline int64_t ck_attention_length(const ck_attention_arguments *arguments, int64_t b) {
+  if (!arguments->lengths) return arguments->keys;
+  int64_t length = arguments->lengths[b];
+  return length < 0 ? 0 : length > arguments->keys ? arguments->keys : length;
 }
 
-static inline int64_t ck_attention_end_key(const ck_attention_arguments *arguments, int64_t t) {
-  if (!arguments->causal) return arguments->keys;
-  int64_t end = t + arguments->keys - arguments->queries + 1;
-  return end < 0 ? 0 : end > arguments->keys ? arguments->keys : end;
+// Row `t` of batch `b` may see the keys first..<end (and of those, the keys of its own segment). Both limits grow with t.
+static inline int64_t ck_attention_first_key(const ck_attention_arguments *arguments, int64_t b, int64_t t) {
+  if (arguments->window <= 0) return 0;
+  int64_t length = ck_attention_length(arguments, b);
+  int64_t first = t + length - arguments->queries - arguments->window + (arguments->causal ? 1 : 0);
+  return first < 0 ? 0 : first > length ? length : first;
+}
+
+static inline int64_t ck_attention_end_key(const ck_attention_arguments *arguments, int64_t b, int64_t t) {
+  int64_t length = ck_attention_length(arguments, b);
+  if (!arguments->causal && arguments->window <= 0) return length;
+  int64_t end = t + length - arguments->queries + (arguments->causal ? 0 : arguments->window) + 1;
+  return end < 0 ? 0 : end > length ? length : end;
+}
+
+// The type of keys and values, and the place of the factors of a position.
+static inline ck_type ck_attention_key_type(const ck_attention_arguments *arguments) {
+  return arguments->k_scales ? CK_I8 : arguments->type;
+}
+
+static inline int64_t ck_attention_scale(const ck_attention_arguments *arguments, int64_t b, int64_t s, int64_t g) {
+  return (b * arguments->keys + s) * arguments->kv_heads + g;
 }
 
 // Scratch is handed out from the front in multiples of 64 bytes. A cutter with a NULL base only counts.

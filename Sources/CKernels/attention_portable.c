@@ -25,18 +25,30 @@ static double dot(ck_type type, const void *x, const void *y, int64_t count) {
   return sum;
 }
 
+// Element i of position s of the keys or values of a head: of `base`, with the factors of an int8 cache.
+static double cached(
+    const ck_attention_arguments *a, const void *base, const float *scales, int64_t first, int64_t b, int64_t s,
+    int64_t g, int64_t i) {
+  int64_t element = first + g * a->head_size + i;
+  if (!scales) return ck_load_scalar(a->type, base, element);
+  return (double)((const int8_t *)base)[element] * scales[ck_attention_scale(a, b, s, g)];
+}
+
 // Fills scores[0..<keys] with the capped scores of row t (-inf where it may not see) and returns the logarithm of the
 // softmax's denominator, -inf if the row sees nothing.
 static double row_scores(const ck_attention_arguments *a, int64_t b, int64_t h, int64_t t, double *scores) {
   int64_t g = h / (a->heads / a->kv_heads), d = a->head_size;
-  int64_t first = ck_attention_first_key(a, t), end = ck_attention_end_key(a, t);
+  int64_t first = ck_attention_first_key(a, b, t), end = ck_attention_end_key(a, b, t);
   const void *q = at(a, a->q, b * a->q_batch + t * a->q_row + h * d);
   double maximum = -INFINITY;
   bool nothing = true;
   for (int64_t s = 0; s < a->keys; s++) {
     scores[s] = -INFINITY;
     if (s < first || s >= end || !sees(a, b, t, s)) continue;
-    double score = a->scale * dot(a->type, q, at(a, a->k, b * a->k_batch + s * a->k_row + g * d), d);
+    double score = 0;
+    int64_t k = b * a->k_batch + s * a->k_row;
+    for (int64_t i = 0; i < d; i++) score += ck_load_scalar(a->type, q, i) * cached(a, a->k, a->k_scales, k, b, s, g, i);
+    score *= a->scale;
     if (a->softcap > 0) score = a->softcap * tanh(score / a->softcap);
     scores[s] = score;
     if (nothing || score > maximum) maximum = score;
@@ -67,8 +79,8 @@ static void forward_head(void *argument, int64_t index, int worker) {
     for (int64_t s = 0; s < a->keys; s++) {
       if (scores[s] == -INFINITY) continue;
       double p = exp(scores[s] - logsumexp);
-      const void *v = at(a, a->v, b * a->v_batch + s * a->v_row + g * d);
-      for (int64_t i = 0; i < d; i++) sum[i] += p * ck_load_scalar(a->type, v, i);
+      int64_t v = b * a->v_batch + s * a->v_row;
+      for (int64_t i = 0; i < d; i++) sum[i] += p * cached(a, a->v, a->v_scales, v, b, s, g, i);
     }
     for (int64_t i = 0; i < d; i++) ck_store_scalar(a->type, a->o, b * a->o_batch + t * a->o_row + h * d + i, sum[i]);
     if (a->logsumexp) a->logsumexp[(b * a->heads + h) * a->queries + t] = (float)logsumexp;

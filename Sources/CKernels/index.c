@@ -1,4 +1,4 @@
-// Moves by index: gather, scatter-add, take and its transpose.
+// Moves by index: gather, scatter-add, update, take and its transpose.
 //
 // Scatter-add is deterministic without atomics: the updates of each output row are found by a counting sort of the
 // indices, so that one task sums them in rising order.
@@ -71,6 +71,39 @@ void ck_gather(
   if (plan.units == 0 || inner == 0) return;
   plan.units_per_task = ck_rows_per_task(inner, CK_GRAIN);
   ck_run(context, ck_ceil_div(plan.units, plan.units_per_task), gather_task, &plan);
+}
+
+typedef struct {
+  int64_t entries, count, bytes, units_per_index, units, units_per_task;  // a unit: one row of `bytes`
+  const char *rows;
+  const int32_t *index;
+  char *output;
+} update_plan;
+
+static void update_task(void *argument, int64_t task, int worker) {
+  (void)worker;
+  const update_plan *plan = argument;
+  int64_t last = ck_min(plan->units, (task + 1) * plan->units_per_task);
+  for (int64_t unit = task * plan->units_per_task; unit < last; unit++) {
+    int64_t outer = unit / plan->count, entry = plan->index[unit / plan->units_per_index] + unit % plan->count;
+    if (entry < 0 || entry >= plan->entries) continue;
+    const char *row = plan->rows + unit * plan->bytes;
+    memcpy(plan->output + (outer * plan->entries + entry) * plan->bytes, row, (size_t)plan->bytes);
+  }
+}
+
+void ck_update(
+  const ck_context *context, ck_type type, int64_t outer, int64_t entries, int64_t count, int64_t inner,
+  const void *rows, const int32_t *index, int64_t places, void *output
+) {
+  update_plan plan = {
+    .entries = entries, .count = count, .bytes = inner * ck_type_size(type), .units = outer * count, .rows = rows,
+    .index = index, .output = output,
+  };
+  if (plan.units == 0 || inner == 0) return;
+  plan.units_per_index = plan.units / places;
+  plan.units_per_task = ck_rows_per_task(inner, CK_GRAIN);
+  ck_run(context, ck_ceil_div(plan.units, plan.units_per_task), update_task, &plan);
 }
 
 #define CK_TEMPLATE "index.inc"

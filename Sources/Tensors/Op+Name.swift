@@ -26,6 +26,7 @@ extension Op {
     case .split: "split"
     case .gather: "gather"
     case .scatterAdd: "scatterAdd"
+    case .update: "update"
     case .take: "take"
     case .takeAdd: "takeAdd"
     case .matmul: "matmul"
@@ -62,7 +63,7 @@ extension Op {
     case .slice(let slices):
       slices.map { "\($0.start)..<\($0.end)" + ($0.step == 1 ? "" : " by \($0.step)") }.joined(separator: ", ")
     case .pad(let paddings): paddings.map { "\($0.before),\($0.between),\($0.after)" }.joined(separator: " ")
-    case .concatenate(let axis), .gather(let axis): "axis \(axis)"
+    case .concatenate(let axis), .gather(let axis), .update(let axis): "axis \(axis)"
     case .split(let axis, let sizes): "axis \(axis) into \(sizes)"
     case .scatterAdd(let axis, let entries, _): "axis \(axis) of \(entries)"
     case .matmul(let matmul):
@@ -74,6 +75,7 @@ extension Op {
     case .rotary(let rotary): (rotary.interleaved ? "interleaved" : "halves") + (rotary.inverse ? " inverse" : "")
     case .attention(let attention), .attentionGradient(let attention):
       (attention.causal ? "causal" : "full") + (attention.window.map { " window \($0)" } ?? "")
+        + (attention.scales ? " int8" : "")
     case .fused(let fusion): fusion.steps.map(\.op.name).joined(separator: " ")
     default: ""
     }

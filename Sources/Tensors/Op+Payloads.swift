@@ -180,20 +180,43 @@ public struct Rotary: Hashable, Sendable {
 }
 
 /// Which keys a query sees and how scores become weights; see `CKernels/include/attention.h` for the formula.
+///
+/// The last query stands at the last key's position.
 public struct Attention: Hashable, Sendable {
   public var scale: Double
+  /// Whether keys after the query are hidden.
   public var causal: Bool
-  /// Keys farther back than this are not seen; nil: no limit.
+  /// How far a query sees; nil: without limit. Causal: the `window` last keys, the query's own position among them. Else as
+  /// far as `window` positions back and ahead.
   public var window: Int?
   public var softcap: Double?
   public var segments = false
   public var sinks = false
+  /// Whether an input says how many keys there are (a cache that is not full). No gradient.
+  public var lengths = false
+  /// Whether keys and values are int8 with a factor for each position and head. No gradient.
+  public var scales = false
 
   public init(scale: Double, causal: Bool = true, window: Int? = nil, softcap: Double? = nil) {
     self.scale = scale
     self.causal = causal
     self.window = window
     self.softcap = softcap
+  }
+
+  /// Where in the list of inputs the optional ones are.
+  package var segmentsIndex: Int? { segments ? 3 : nil }
+  package var sinksIndex: Int? { sinks ? 3 + (segments ? 1 : 0) : nil }
+  package var lengthsIndex: Int? { lengths ? 3 + (segments ? 1 : 0) + (sinks ? 1 : 0) : nil }
+  /// Of the keys' factors; those of the values follow.
+  package var scalesIndex: Int? { scales ? 3 + (segments ? 1 : 0) + (sinks ? 1 : 0) + (lengths ? 1 : 0) : nil }
+
+  /// Which keys a query at `position` sees of `count`.
+  package func visible(from position: Int, of count: Int) -> Range<Int> {
+    let behind = window.map { position - $0 + (causal ? 1 : 0) } ?? 0
+    let end = causal ? position + 1 : window.map { position + $0 + 1 } ?? count
+    let first = min(max(behind, 0), count)
+    return first..<max(first, min(max(end, 0), count))
   }
 }
 

@@ -59,7 +59,8 @@ extension Op {
       require(inputs[0].shape.rank > 0, inputs, "a last axis is needed")
       return [inputs[0], TensorType(.int32, inputs[0].shape)]
 
-    case .reshape, .broadcast, .permute, .slice, .pad, .concatenate, .split, .gather, .scatterAdd, .take, .takeAdd:
+    case .reshape, .broadcast, .permute, .slice, .pad, .concatenate, .split, .gather, .scatterAdd, .update, .take,
+      .takeAdd:
       return movedTypes(inputs)
 
     case .matmul(let matmul): return matmulTypes(matmul, inputs)
@@ -161,6 +162,19 @@ extension Op {
         axis >= 0 && axis + rank <= d.count && Array(d[axis..<(axis + rank)]) == inputs[1].shape.dimensions, inputs,
         "the updates hold the indices' shape at axis \(axis)")
       return [TensorType(type, Shape(d[..<axis] + [entries] + d[(axis + rank)...], varies: axis > 0 && x.shape.varies))]
+    case .update(let axis):
+      let (rows, index) = (inputs[1], inputs[2])
+      require(axis >= 0 && axis < x.shape.rank, inputs, "axis \(axis) must exist")
+      require(rows.element == x.element && rows.shape.rank == x.shape.rank, inputs, "rows have x's type and rank")
+      var shape = x.shape
+      shape[axis] = rows.shape[axis]
+      require(rows.shape.dimensions == shape.dimensions, inputs, "only axis \(axis) may differ")
+      require(axis > 0 || !x.shape.varies && !rows.shape.varies, inputs, "a varying leading dimension is no cache")
+      let places = index.shape.count
+      require(
+        index.element == .int32 && index.shape.rank <= 1 && (places == 1 || axis > 0 && places == x.shape[0]), inputs,
+        "the index is int32, one or one for each slice of axis 0")
+      return [x]
     case .take:
       require(isIndex(inputs[1]), inputs, "indices are int32 or int64")
       requireSameLeading(inputs)
@@ -252,15 +266,27 @@ extension Op {
     require(
       q.shape[0] == k.shape[0] && q.shape[3] == k.shape[3] && k.shape[2] > 0 && q.shape[2] % k.shape[2] == 0, inputs,
       "batches and head sizes agree, and query heads are a multiple of key heads")
-    require(q.element == k.element && q.element == v.element && q.element.isFloat, inputs, "one float type is needed")
-    var next = 3
-    if attention.segments {
-      require(inputs[next] == TensorType(.int32, [k.shape[0], k.shape[1]]), inputs, "segments are int32 [batch, keys]")
-      require(q.shape[1] == k.shape[1], inputs, "with segments there are as many queries as keys")
-      next += 1
+    let stored = attention.scales ? .int8 : q.element
+    require(
+      q.element.isFloat && k.element == stored && v.element == stored, inputs,
+      "q is of a float type, k and v are of the same, or int8 with scales")
+    if let place = attention.segmentsIndex {
+      require(
+        inputs[place] == TensorType(.int32, [k.shape[0], k.shape[1]]), inputs, "segments are int32 [batch, keys]")
+      require(q.shape[1] == k.shape[1] && !attention.lengths, inputs, "with segments every query is a key")
     }
-    if attention.sinks {
-      require(inputs[next] == TensorType(.float32, [q.shape[2]]), inputs, "sinks are float32, one a head")
+    if let place = attention.sinksIndex {
+      require(inputs[place] == TensorType(.float32, [q.shape[2]]), inputs, "sinks are float32, one a head")
+    }
+    if let place = attention.lengthsIndex {
+      require(
+        inputs[place].element == .int32 && inputs[place].shape.dimensions == [k.shape[0]], inputs,
+        "lengths are int32 [batch]")
+    }
+    if let place = attention.scalesIndex {
+      let scales = inputs[place...].map { $0.element == .float32 ? $0.shape.dimensions : [] }
+      let expected = Array(k.shape.dimensions.dropLast())
+      require(scales == [expected, expected], inputs, "scales are float32 [batch, keys, key heads]")
     }
     return [q, TensorType(.float32, Shape([q.shape[0], q.shape[2], q.shape[1]], varies: q.shape.varies))]
   }

@@ -57,6 +57,10 @@ public enum Op: Hashable, Sendable {
   case gather(axis: Int)
   /// The transpose of `gather`: `(updates, indices) -> y` with `entries` along `axis`, equal indices added up.
   case scatterAdd(axis: Int, entries: Int, type: ElementType)
+  /// Whole slices replaced: `(x, rows, index) -> x` with `rows` in place of as many slices of `axis` from `index` on, an
+  /// int32 that is one number, or one for each slice of axis 0. What falls outside is dropped. Written in place where x is
+  /// not needed any more: one row of a cache costs one row.
+  case update(axis: Int)
   /// Along the last axis: `(table [..., n], indices [..., k]) -> [..., k]`
   case take
   /// The transpose of `take`: `(updates [..., k], indices [..., k]) -> [..., entries]`
@@ -83,7 +87,8 @@ public enum Op: Hashable, Sendable {
   case layerNormGradient(Norm)
   /// `(x [b, t, h, d], cosines [t, d/2] or [b, t, d/2], sines) -> y`
   case rotary(Rotary)
-  /// `(q [b, t, h, d], k [b, s, g, d], v, segments [b, s]: int32?, sinks [h]?) -> o, logsumexp [b, h, t]`
+  /// `(q [b, t, h, d], k [b, s, g, d], v, segments [b, s]: int32?, sinks [h]?, lengths [b]: int32?, keyScales [b, s, g]?,
+  /// valueScales?) -> o, logsumexp [b, h, t]`
   case attention(Attention)
   /// `(q, k, v, segments?, sinks?, o, logsumexp, do) -> dq, dk, dv, dsinks?`
   case attentionGradient(Attention)

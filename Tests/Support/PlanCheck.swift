@@ -69,6 +69,7 @@ public enum PlanCheck {
       return readers.allSatisfy {
         program.types[instruction.inputs[$0]].shape.dimensions == program.types[v].shape.dimensions
       }
+    case .update: return readers == [0]
     case .adamW(let options):
       let n = options.tensors
       let place = instruction.results.firstIndex(of: v)!

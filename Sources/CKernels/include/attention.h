@@ -2,10 +2,13 @@
 //
 //   O[b,t,h] = sum_s softmax_s(cap(scale * Q[b,t,h]·K[b,s,g])) V[b,s,g],   g = h / (heads / kv_heads)
 //
-// over the positions s that t may see: s <= t + (keys - queries) if causal; s > t + (keys - queries) - window if window > 0;
-// and segment[b,s] == segment[b,t] if segments are given (packed sequences; then queries == keys).
+// over the positions s < length of batch b that t, standing at p = length - queries + t, may see: s <= p if causal;
+// p - s < window if window > 0 and causal, |p - s| <= window if not causal; and segment[b,s] == segment[b,t] if segments
+// are given (packed sequences; then queries == keys). The length is `keys`, or less where lengths are given (a cache that
+// is not full): what a kernel reads and does depends on lengths and window, not on keys.
 // cap(x) = softcap * tanh(x / softcap) if softcap > 0. A sink (one logit per head) takes part in the softmax's
 // denominator and adds nothing to the sum. A row that sees nothing gives 0.
+// Keys and values may be int8 with a factor for each position and head (a quantised cache): they are read as they are.
 // Papers: Dao, FlashAttention-2 (2023), arXiv:2307.08691; sinks: Xiao et al. (2023), arXiv:2309.17453.
 #ifndef CK_ATTENTION_H
 #define CK_ATTENTION_H
@@ -16,10 +19,12 @@
 // a head are adjacent, heads head_size apart; `..._row` elements between positions, `..._batch` between batches.
 typedef struct {
   ck_type type;                  // of q, k, v, o and their gradients: f32, bf16 (f16 and f64 by the portable path)
+  const float *k_scales, *v_scales;  // [batch, keys, kv_heads]: k and v are then int8 (both, forward only); or NULL
   int64_t batch, queries, keys, heads, kv_heads, head_size;
   float scale;
   bool causal;
   int64_t window;                // 0: no limit
+  const int32_t *lengths;        // [batch]: how many keys there are, cut to 0...keys (forward only); or NULL
   float softcap;                 // 0: none
   const int32_t *segments;       // [batch, keys], or NULL
   const float *sinks;            // [heads], or NULL

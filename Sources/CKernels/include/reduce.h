@@ -36,6 +36,12 @@ void ck_sort(
   const ck_context *context, ck_type type, int64_t rows, int64_t width, bool descending, const void *input,
   void *values, int32_t *indices, void *scratch);
 
+// output[o, index + j, i] = rows[o, j, i] for j in 0..<count where index + j lies in 0..<entries; the rest of output stays.
+// `places` indices: one, or one for each `outer / places` of o.
+void ck_update(
+  const ck_context *context, ck_type type, int64_t outer, int64_t entries, int64_t count, int64_t inner,
+  const void *rows, const int32_t *index, int64_t places, void *output);
+
 // output[o, r, i] = sum of input[o, 0...r, i] (reverse: r...). exclusive leaves out r itself.
 void ck_cumulative_sum(
   const ck_context *context, ck_type type, int64_t outer, int64_t count, int64_t inner, bool reverse, bool exclusive,

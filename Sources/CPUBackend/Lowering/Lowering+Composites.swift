@@ -148,6 +148,10 @@ extension Lowering {
     // How much scratch is needed depends on whether they are there.
     if attention.segments { arguments.segments = UnsafePointer(bitPattern: 64) }
     if attention.sinks { arguments.sinks = UnsafePointer(bitPattern: 64) }
+    if attention.lengths { arguments.lengths = UnsafePointer(bitPattern: 64) }
+    if attention.scales {
+      (arguments.k_scales, arguments.v_scales) = (UnsafePointer(bitPattern: 64), UnsafePointer(bitPattern: 64))
+    }
     return arguments
   }
 
@@ -157,9 +161,15 @@ extension Lowering {
     arguments.q = UnsafeRawPointer(frame[inputs[0]])
     arguments.k = UnsafeRawPointer(frame[inputs[1]])
     arguments.v = UnsafeRawPointer(frame[inputs[2]])
-    if attention.segments { arguments.segments = UnsafePointer(frame[inputs[3]].assumingMemoryBound(to: Int32.self)) }
-    if attention.sinks {
-      arguments.sinks = UnsafePointer(frame[inputs[attention.segments ? 4 : 3]].assumingMemoryBound(to: Float.self))
+    func pointer<T>(_ place: Int, _ type: T.Type) -> UnsafePointer<T> {
+      UnsafePointer(frame[inputs[place]].assumingMemoryBound(to: type))
+    }
+    if let place = attention.segmentsIndex { arguments.segments = pointer(place, Int32.self) }
+    if let place = attention.sinksIndex { arguments.sinks = pointer(place, Float.self) }
+    if let place = attention.lengthsIndex { arguments.lengths = pointer(place, Int32.self) }
+    if let place = attention.scalesIndex {
+      arguments.k_scales = pointer(place, Float.self)
+      arguments.v_scales = pointer(place + 1, Float.self)
     }
   }
 

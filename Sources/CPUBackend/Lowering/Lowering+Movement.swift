@@ -159,6 +159,20 @@ extension Lowering {
     }
   }
 
+  func update(_ axis: Int) -> Kernel {
+    let (x, rows, index, result, bytes) = (inputs[0], inputs[1], inputs[2], results[0], resultTypes[0].bytes)
+    let (outer, entries, inner) = sizes(inputTypes[0].shape, around: axis)
+    let (count, places) = (Int64(inputTypes[1].shape[axis]), Int64(inputTypes[2].shape.count))
+    let type = inputTypes[0].element.kernels
+    return Kernel { frame in
+      // The plan makes the result's place that of x where x is not needed any more.
+      if frame[x] != frame[result] { frame[result].copyMemory(from: frame[x], byteCount: bytes) }
+      ck_update(
+        frame.context, type, Int64(outer), Int64(entries), count, Int64(inner), frame[rows],
+        frame[index].assumingMemoryBound(to: Int32.self), places, frame[result])
+    }
+  }
+
   func take() -> Kernel {
     let (table, indices, result) = (inputs[0], inputs[1], results[0])
     let (rows, entries) = rows(inputTypes[0].shape)

@@ -38,6 +38,7 @@ struct Lowering {
     case .split(let axis, _): return split(axis)
     case .gather(let axis): return gather(axis)
     case .scatterAdd(let axis, let entries, _): return scatterAdd(axis, entries)
+    case .update(let axis): return update(axis)
     case .take: return take()
     case .takeAdd(let entries): return takeAdd(entries)
     case .matmul(let matmul): return product(matmul)

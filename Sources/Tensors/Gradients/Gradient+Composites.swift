@@ -44,6 +44,7 @@ extension Attention {
   /// q, k, v [, segments] [, sinks] -> o, logsumexp
   func gradient(_ x: [Tensor], _ y: [Tensor], _ cotangents: [Tensor?]) -> [Tensor?] {
     precondition(cotangents[1] == nil, "the log-sum-exp of attention has no gradient")
+    precondition(!lengths && !scales, "attention to a cache has no gradient: give whole keys and values")
     guard let d = cotangents[0] else { return x.map { _ in nil } }
     let results = Tensor.recordAll(.attentionGradient(self), x + [y[0], y[1], d])
     return Array(results[0...2]) + (segments ? [nil] : []) + (sinks ? [results[3]] : [])
@@ -167,7 +168,9 @@ extension Attention {
     let key = Tensor.iota([1, s], axis: 1)
     var seen = Tensor.full(1.0, [t, s], .bool)
     if causal { seen = seen & (key .<= query) }
-    if let window { seen = seen & (key .> query - Double(window)) }
+    if let window {
+      seen = seen & (causal ? key .> query - Double(window) : (key - query).absolute() .<= Double(window))
+    }
     if let segments {
       let b = segments.shape[0]
       seen = seen & (segments.reshaped(b, 1, t, 1) .== segments.reshaped(b, 1, 1, s))

@@ -50,6 +50,7 @@ extension Op {
       return [dy.scatteredAdd(x[1], entries: x[0].shape[axis], axis: axis), nil]
     case .scatterAdd(let axis, _, _):
       return [dy.cast(x[0].element).gathered(x[1], axis: axis).reshaped(x[0].shape.dimensions), nil]
+    case .update(let axis): return updateGradient(x, dy, axis)
     case .take: return [.record(.takeAdd(entries: x[0].shape[-1]), [dy, x[1]]), nil]
     case .takeAdd: return [dy.taken(x[1]), nil]
 
@@ -74,6 +75,16 @@ extension Op {
       return custom.gradient?(x, y, cotangents) ?? x.map { _ in nil }
     }
   }
+}
+
+/// x, rows, index -> x: what was overwritten gets nothing; the rows get the slices that they are in.
+private func updateGradient(_ x: [Tensor], _ dy: Tensor, _ axis: Int) -> [Tensor?] {
+  let (rows, index) = (x[1], x[2])
+  let places = Tensor.iota([rows.shape[axis]], .int32)
+  let starts = index.count == 1 ? [index] : index.split(Array(repeating: 1, count: index.count), axis: 0)
+  let parts = starts.count == 1 ? [dy] : dy.split(Array(repeating: 1, count: starts.count), axis: 0)
+  let drows = zip(parts, starts).map { $0.gathered(places + $1.reshaped([1]), axis: axis) }
+  return [dy.updated(Tensor.zeros(rows.shape, dy.element), at: index, axis: axis), .concatenate(drows), nil]
 }
 
 extension Tensor {

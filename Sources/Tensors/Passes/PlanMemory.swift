@@ -22,6 +22,7 @@ extension Op {
       return inputs.indices.filter {
         inputs[$0].shape == results[0].shape && inputs[$0].element.size == results[0].element.size
       }.map { (0, $0) }
+    case .update: return [(0, 0)]
     case .adamW(let adamW):
       let n = adamW.tensors
       return (0..<n).map { ($0, 4 + $0) } + (n..<(3 * n)).map { ($0, 4 + n + $0) }

@@ -40,6 +40,7 @@ extension Op {
     case .sort:
       let width = max(2, inputs[0].shape[-1])
       return Cost(flops: read * Double(width.bitWidth - width.leadingZeroBitCount), bytes: bytes)
+    case .update: return Cost(bytes: 2 * Double(inputs[1].bytes))
     case .gather:
       // Only the rows that are asked for are read.
       return Cost(bytes: 2 * Double(results[0].bytes) + Double(inputs[1].bytes))
@@ -67,16 +68,11 @@ extension Op {
 }
 
 extension Attention {
-  /// How many pairs of a query and a key that it sees there are over all heads and batches (segments not counted).
+  /// How many pairs of a query and a key that it sees there are over all heads and batches (segments not counted, caches full).
   fileprivate func pairs(_ inputs: [TensorType]) -> Double {
     let (batch, queries, heads) = (inputs[0].shape[0], inputs[0].shape[1], inputs[0].shape[2])
     let keys = inputs[1].shape[1]
-    var seen = 0
-    for query in 0..<queries {
-      let last = causal ? min(keys, query + keys - queries + 1) : keys
-      let first = window.map { max(0, query + keys - queries - $0 + 1) } ?? 0
-      seen += max(0, last - first)
-    }
+    let seen = (0..<queries).reduce(0) { $0 + visible(from: $1 + keys - queries, of: keys).count }
     return Double(batch) * Double(heads) * Double(seen)
   }
 }

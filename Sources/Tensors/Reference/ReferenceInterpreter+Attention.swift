@@ -19,7 +19,7 @@ extension ReferenceInterpreter {
       let o = matrix.query(b, t, h)
       for s in 0..<matrix.keys where row.weights[s] != 0 {
         let v = matrix.key(b, s, h)
-        for i in 0..<matrix.size { output[o + i] += row.weights[s] * inputs[2].floats[v + i] }
+        for i in 0..<matrix.size { output[o + i] += row.weights[s] * matrix.v[v + i] }
       }
     }
     return zip(types, [output, logSumExps]).map { ReferenceValue($0, floats: $1) }
@@ -75,19 +75,29 @@ private struct AttentionMatrix {
   }
 
   let options: Attention
-  let q, k: [Double]
+  let q, k, v: [Double]
   let segments: [Int64]?
   let sinks: [Double]?
+  let lengths: [Int64]?
   let batch, queries, keys, heads, keyHeads, size: Int
 
   init(_ options: Attention, _ inputs: [ReferenceValue]) {
     self.options = options
     q = inputs[0].floats
-    k = inputs[1].floats
-    segments = options.segments ? inputs[3].integers : nil
-    sinks = options.sinks ? inputs[options.segments ? 4 : 3].floats : nil
+    k = AttentionMatrix.values(inputs[1], options.scalesIndex.map { inputs[$0] })
+    v = AttentionMatrix.values(inputs[2], options.scalesIndex.map { inputs[$0 + 1] })
+    segments = options.segmentsIndex.map { inputs[$0].integers }
+    sinks = options.sinksIndex.map { inputs[$0].floats }
+    lengths = options.lengthsIndex.map { inputs[$0].integers }
     (batch, queries, heads, size) = (inputs[0].shape[0], inputs[0].shape[1], inputs[0].shape[2], inputs[0].shape[3])
     (keys, keyHeads) = (inputs[1].shape[1], inputs[1].shape[2])
+  }
+
+  /// Keys or values, with the factors of those that are int8.
+  private static func values(_ stored: ReferenceValue, _ scales: ReferenceValue?) -> [Double] {
+    guard let scales else { return stored.floats }
+    let size = stored.shape[3]
+    return stored.integers.enumerated().map { Double($1) * scales.floats[$0 / size] }
   }
 
   func forEachQuery(_ body: (_ b: Int, _ h: Int, _ t: Int) -> Void) {
@@ -105,9 +115,8 @@ private struct AttentionMatrix {
   func key(_ b: Int, _ s: Int, _ h: Int) -> Int { ((b * keys + s) * keyHeads + h / (heads / keyHeads)) * size }
 
   func sees(_ b: Int, _ t: Int, _ s: Int) -> Bool {
-    let position = t + keys - queries
-    if options.causal && s > position { return false }
-    if let window = options.window, window > 0, s <= position - window { return false }
+    let length = lengths.map { min(max(0, Int($0[b])), keys) } ?? keys
+    if !options.visible(from: t + length - queries, of: length).contains(s) { return false }
     if let segments, segments[b * keys + s] != segments[b * keys + t] { return false }
     return true
   }

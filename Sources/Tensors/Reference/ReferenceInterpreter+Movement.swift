@@ -71,6 +71,26 @@ extension ReferenceInterpreter {
     return added(updates, at: places, type)
   }
 
+  static func update(_ x: ReferenceValue, _ rows: ReferenceValue, _ index: ReferenceValue, _ axis: Int)
+    -> ReferenceValue
+  {
+    let (outer, entries, inner) = x.shape.around(axis)
+    let count = rows.shape[axis]
+    // Whatever is not replaced comes from x, whose elements precede those of the rows.
+    var source = Array(0..<x.count)
+    for o in 0..<outer {
+      let start = index.integers[index.count == 1 ? 0 : o / (outer / index.count)]
+      for row in 0..<count where (0..<Int64(entries)).contains(start + Int64(row)) {
+        for i in 0..<inner {
+          source[(o * entries + Int(start) + row) * inner + i] = x.count + (o * count + row) * inner + i
+        }
+      }
+    }
+    return x.isFloat
+      ? ReferenceValue(x.type, floats: source.map { $0 < x.count ? x.floats[$0] : rows.floats[$0 - x.count] })
+      : ReferenceValue(x.type, integers: source.map { $0 < x.count ? x.integers[$0] : rows.integers[$0 - x.count] })
+  }
+
   static func take(_ table: ReferenceValue, _ indices: ReferenceValue, _ type: TensorType) -> ReferenceValue {
     table.moved(elementIndices(indices, entries: table.shape[-1]), to: type)
   }

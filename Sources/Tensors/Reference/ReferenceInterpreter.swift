@@ -41,6 +41,7 @@ enum ReferenceInterpreter {
     case .split(let axis, _): return split(x[0], axis, results)
     case .gather(let axis): return [gather(x[0], x[1], axis, results[0])]
     case .scatterAdd(let axis, _, _): return [scatterAdd(x[0], x[1], axis, results[0])]
+    case .update(let axis): return [update(x[0], x[1], x[2], axis)]
     case .take: return [take(x[0], x[1], results[0])]
     case .takeAdd: return [takeAdd(x[0], x[1], results[0])]
 

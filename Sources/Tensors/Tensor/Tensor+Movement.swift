@@ -84,6 +84,18 @@ extension Tensor {
     .record(.gather(axis: shape.normalized(axis: axis)), [self, indices])
   }
 
+  /// With `rows` in place of as many slices of `axis` from `index` on; rows that fall outside are dropped.
+  ///
+  /// Where this tensor is not needed any more and is the program's own, or an input that is donated, only the rows are
+  /// written: a cache of any capacity is updated at the cost of its new rows.
+  ///
+  /// - Parameters:
+  ///   - rows: of this tensor's shape but for `axis`.
+  ///   - index: int32, one number (shape [] or [1]), or one for each slice of axis 0.
+  public func updated(_ rows: Tensor, at index: Tensor, axis: Int) -> Tensor {
+    .record(.update(axis: shape.normalized(axis: axis)), [self, rows.cast(element), index])
+  }
+
   /// Adds slices up by index: the transpose of `gathered`. The result has `entries` along `axis`.
   public func scatteredAdd(
     _ indices: Tensor, entries: Int, axis: Int = 0, type: ElementType? = nil

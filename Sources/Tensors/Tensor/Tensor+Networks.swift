@@ -50,15 +50,32 @@ extension Tensor {
   /// - Parameters:
   ///   - segments: int32 [batch, s]: positions of different segments do not see each other (packed sequences).
   ///   - sinks: float32 [heads]: a logit for each head that takes weight and gives nothing.
+  ///   - lengths: int32 [batch]: how many of the keys there are (the rest of a cache is not looked at); the last query stands
+  ///     at the last of them. No gradient.
+  ///   - scales: of keys and values that are int8: a factor for each position and head, float32 [batch, s, kvHeads]; see
+  ///     `quantizedRows()`. No gradient.
   /// - Cost: 4 batch · heads · t · s · size FLOPs, half of it if causal.
   public static func attention(
     _ queries: Tensor, _ keys: Tensor, _ values: Tensor, _ options: Attention, segments: Tensor? = nil,
-    sinks: Tensor? = nil
+    sinks: Tensor? = nil, lengths: Tensor? = nil, scales: (keys: Tensor, values: Tensor)? = nil
   ) -> Tensor {
     var options = options
     options.segments = segments != nil
     options.sinks = sinks != nil
-    return record(.attention(options), [queries, keys, values] + [segments, sinks].compactMap(\.self))
+    options.lengths = lengths != nil
+    options.scales = scales != nil
+    let optional = [segments, sinks, lengths, scales?.keys, scales?.values].compactMap(\.self)
+    return record(.attention(options), [queries, keys, values] + optional)
+  }
+
+  /// Rows along the last axis rounded to int8 with one factor each, so that `rows * scales` is the row to within half of its
+  /// factor: `rows` int8 of this shape, `scales` float32 [...].
+  public func quantizedRows() -> (rows: Tensor, scales: Tensor) {
+    let x = cast(.float32)
+    let scales = x.absolute().max([-1]) / 127
+    // A row of zeros has no factor to divide by, nor has one whose reciprocal would be infinite.
+    let factors = (scales .> 1e-30).select(scales.reciprocal(), .zeros([], .float32))
+    return ((x * factors.expanded(at: -1)).round().cast(.int8), scales)
   }
 
   /// The cross-entropy of each row of `self [n, c]` as logits `self · weightᵀ` (`weight [v, c]`) against `targets [n]`

@@ -3,10 +3,11 @@
 import CKernels
 import Testing
 
-/// What the kernels wrote.
+/// What the kernels wrote, and what they read besides the case's tensors.
 private struct Written {
   let o: HeadTensor, dq: HeadTensor, dk: HeadTensor, dv: HeadTensor
   let logsumexp: Buffer, dSinks: Buffer
+  let lengths: Buffer, kScales: Buffer, vScales: Buffer
 
   var all: [Buffer] { [o.buffer, logsumexp, dq.buffer, dk.buffer, dv.buffer, dSinks] }
 }
@@ -14,7 +15,10 @@ private struct Written {
 private func attention(_ context: UnsafePointer<ck_context>, _ c: AttentionCase) -> Written {
   let written = Written(
     o: c.q.empty(), dq: c.q.empty(), dk: c.k.empty(), dv: c.v.empty(),
-    logsumexp: Buffer(CK_F32, count: c.batch * c.heads * c.queries), dSinks: Buffer(CK_F32, count: c.heads))
+    logsumexp: Buffer(CK_F32, count: c.batch * c.heads * c.queries), dSinks: Buffer(CK_F32, count: c.heads),
+    lengths: Buffer(CK_I32, (c.lengths ?? []).map { Double($0) }),
+    kScales: Buffer(CK_F32, (c.scales?.k ?? []).map { Double($0) }),
+    vScales: Buffer(CK_F32, (c.scales?.v ?? []).map { Double($0) }))
   var a = ck_attention_arguments()
   a.type = c.type
   (a.batch, a.queries, a.keys) = (Int64(c.batch), Int64(c.queries), Int64(c.keys))
@@ -29,6 +33,12 @@ private func attention(_ context: UnsafePointer<ck_context>, _ c: AttentionCase)
   (a.d_k, a.dk_row, a.dk_batch) = (written.dk.buffer.memory, written.dk.rowStride, written.dk.batchStride)
   (a.d_v, a.dv_row, a.dv_batch) = (written.dv.buffer.memory, written.dv.rowStride, written.dv.batchStride)
   a.logsumexp = written.logsumexp.memory.assumingMemoryBound(to: Float.self)
+  // Kept by the result for as long as the kernels read them.
+  if c.lengths != nil { a.lengths = UnsafePointer(written.lengths.memory.assumingMemoryBound(to: Int32.self)) }
+  if c.scales != nil {
+    a.k_scales = UnsafePointer(written.kScales.memory.assumingMemoryBound(to: Float.self))
+    a.v_scales = UnsafePointer(written.vScales.memory.assumingMemoryBound(to: Float.self))
+  }
   (c.segments ?? []).withUnsafeBufferPointer { segments in
     (c.sinks ?? []).withUnsafeBufferPointer { sinks in
       if c.segments != nil { a.segments = segments.baseAddress }
@@ -38,6 +48,7 @@ private func attention(_ context: UnsafePointer<ck_context>, _ c: AttentionCase)
       }
       let forward = Buffer(CK_U8, count: ck_attention_scratch(context, &a))
       ck_attention(context, &a, forward.memory)
+      if c.isCache { return }
       let backward = Buffer(CK_U8, count: ck_attention_backward_scratch(context, &a))
       ck_attention_backward(context, &a, backward.memory)
     }
@@ -77,10 +88,11 @@ private func check(_ c: AttentionCase, _ seed: UInt64) {
         }
         reference = bytes
         expectWithin(factor, c.type, written.o, expected.o, expected.oBound, "o: \(what)")
+        expectClose(written.logsumexp, expected.logsumexp, relative: 1e-5, absolute: 1e-5, "logsumexp: \(what)")
+        if c.isCache { continue }
         expectWithin(factor, c.type, written.dq, expected.dq, expected.dqBound, "dq: \(what)")
         expectWithin(factor, c.type, written.dk, expected.dk, expected.dkBound, "dk: \(what)")
         expectWithin(factor, c.type, written.dv, expected.dv, expected.dvBound, "dv: \(what)")
-        expectClose(written.logsumexp, expected.logsumexp, relative: 1e-5, absolute: 1e-5, "logsumexp: \(what)")
         guard c.sinks != nil else { continue }
         for h in 0..<c.heads {
           let tolerance = max(factor * c.type.epsilon, 1e-6) * (expected.dSinksBound[h] + abs(expected.dSinks[h]))
@@ -122,6 +134,18 @@ private func check(_ c: AttentionCase, _ seed: UInt64) {
     for (type, queries, headSize) in [(CK_F32, 1, 64), (CK_BF16, 1, 96), (CK_F16, 3, 40), (CK_F32, 4, 33)] {
       for keys in [1, 256, 700] {
         check(AttentionCase(type: type, queries: queries, keys: keys, headSize: headSize, &numbers), numbers.seed)
+      }
+    }
+  }
+
+  /// A cache of which only the first keys exist, of floats and of int8: what is read depends on the lengths alone.
+  @Test(arguments: floatTypes) func caches(type: ck_type) {
+    var numbers = SeededNumbers()
+    for (queries, keys, headSize) in [(1, 1, 64), (1, 300, 96), (2, 130, 80), (5, 130, 33), (70, 200, 8), (1, 40, 576)]
+    {
+      for int8 in [false, true] {
+        let c = AttentionCase(type: type, queries: queries, keys: keys, headSize: headSize, &numbers)
+        check(c.onCache(int8: int8, &numbers), numbers.seed)
       }
     }
   }

@@ -43,9 +43,15 @@ struct AttentionCase: CustomStringConvertible {
   var causal: Bool, window: Int, softcap: Double, scale: Double
   var segments: [Int32]?
   var sinks: [Float]?
+  /// Of a cache that is not full; forward only.
+  var lengths: [Int32]?
+  /// The factors of int8 keys and values, [batch, keys, kvHeads]; forward only.
+  var scales: (k: [Float], v: [Float])?
   var q: HeadTensor, k: HeadTensor, v: HeadTensor, dO: HeadTensor
 
   var heads: Int { kvHeads * group }
+  /// Whether there is no gradient.
+  var isCache: Bool { lengths != nil || scales != nil }
 
   init(type: ck_type, queries: Int, keys: Int, headSize: Int, _ numbers: inout SeededNumbers) {
     (self.type, self.queries, self.keys, self.headSize) = (type, queries, keys, headSize)
@@ -74,13 +80,41 @@ struct AttentionCase: CustomStringConvertible {
   var description: String {
     "\(type) batch \(batch), \(queries) queries, \(keys) keys, heads \(kvHeads) x \(group) of \(headSize), "
       + "causal \(causal), window \(window), softcap \(softcap), scale \(scale), segments \(segments != nil), "
-      + "sinks \(sinks != nil)"
+      + "sinks \(sinks != nil), lengths \(lengths ?? []), int8 \(scales != nil)"
+  }
+
+  /// Keys or values with the factors of those that are int8.
+  func values(of tensor: HeadTensor, _ scales: [Float]?) -> [Double] {
+    guard let scales else { return tensor.buffer.values }
+    return tensor.buffer.values.enumerated().map { index, value in
+      let (position, element) = (index / tensor.row, index % tensor.row)
+      return element < kvHeads * headSize ? value * Double(scales[position * kvHeads + element / headSize]) : value
+    }
+  }
+
+  /// The same problem on a cache: `lengths` of each batch, int8 if wanted.
+  func onCache(int8: Bool, _ numbers: inout SeededNumbers) -> AttentionCase {
+    var c = self
+    c.segments = nil
+    c.lengths = (0..<batch).map { _ in Int32(numbers.int(-1...keys + 1)) }
+    guard int8 else { return c }
+    c.k = HeadTensor(CK_I8, batch, keys, kvHeads, headSize, padding: numbers.int(0...3))
+    c.v = HeadTensor(CK_I8, batch, keys, kvHeads, headSize, padding: numbers.int(0...3))
+    for tensor in [c.k, c.v] {
+      for i in 0..<tensor.buffer.count { tensor.buffer[i] = Double(numbers.int(-127...127)) }
+    }
+    c.scales = (
+      (0..<batch * keys * kvHeads).map { _ in Float(numbers.double(0.002, 0.01)) },
+      (0..<batch * keys * kvHeads).map { _ in Float(numbers.double(0.002, 0.01)) }
+    )
+    return c
   }
 
   func sees(_ b: Int, _ t: Int, _ s: Int) -> Bool {
-    let position = t + keys - queries
-    if causal && s > position { return false }
-    if window > 0 && s <= position - window { return false }
+    let length = lengths.map { min(max(0, Int($0[b])), keys) } ?? keys
+    let position = t + length - queries
+    if s >= length || causal && s > position { return false }
+    if window > 0 && (causal ? position - s >= window : abs(position - s) > window) { return false }
     if let segments { return segments[b * keys + s] == segments[b * keys + t] }
     return true
   }
@@ -93,7 +127,8 @@ struct AttentionResult {
 
   init(_ c: AttentionCase) {
     let d = c.headSize
-    let q = c.q.buffer.values, k = c.k.buffer.values, v = c.v.buffer.values, dO = c.dO.buffer.values
+    let q = c.q.buffer.values, dO = c.dO.buffer.values
+    let k = c.values(of: c.k, c.scales?.k), v = c.values(of: c.v, c.scales?.v)
     o = [Double](repeating: 0, count: q.count)
     (oBound, dq, dqBound) = (o, o, o)
     dk = [Double](repeating: 0, count: k.count)

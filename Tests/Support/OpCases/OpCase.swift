@@ -39,7 +39,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
   case constant, iota, random
   case unary, binary, compare, select, cast, activationGradient
   case reduce, argMax, cumulativeSum, topK, sort
-  case reshape, broadcast, permute, slice, pad, concatenate, split, gather, scatterAdd, take, takeAdd
+  case reshape, broadcast, permute, slice, pad, concatenate, split, gather, scatterAdd, update, take, takeAdd
   case matmul
   case softmax, softmaxGradient, rmsNorm, rmsNormGradient, layerNorm, layerNormGradient, rotary
   case attention, attentionGradient, linearCrossEntropy, adamW
@@ -72,6 +72,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
     case .split: self = .split
     case .gather: self = .gather
     case .scatterAdd: self = .scatterAdd
+    case .update: self = .update
     case .take: self = .take
     case .takeAdd: self = .takeAdd
     case .matmul: self = .matmul
@@ -98,7 +99,8 @@ public enum OpFamily: String, CaseIterable, Sendable {
     case .constant, .iota, .random, .unary, .binary, .compare, .select, .cast, .activationGradient, .fused, .custom:
       elementwiseCases(element, &random)
     case .reduce, .argMax, .cumulativeSum, .topK, .sort: reductionCases(element, &random)
-    case .reshape, .broadcast, .permute, .slice, .pad, .concatenate, .split, .gather, .scatterAdd, .take, .takeAdd:
+    case .reshape, .broadcast, .permute, .slice, .pad, .concatenate, .split, .gather, .scatterAdd, .update, .take,
+      .takeAdd:
       movementCases(element, &random)
     case .matmul: matmulCases(element, &random)
     case .softmax, .softmaxGradient, .rmsNorm, .rmsNormGradient, .layerNorm, .layerNormGradient, .rotary, .adamW:

@@ -42,6 +42,17 @@ extension OpFamily {
         let cuts = [0, random.integer(0...shape[axis]), random.integer(0...shape[axis]), shape[axis]].sorted()
         return OpCase(.split(axis: axis, sizes: zip(cuts.dropFirst(), cuts).map { $0 - $1 }), [x])
       }
+    case .update:
+      return shape.dimensions.indices.flatMap { axis in
+        // One place for all, and one for each slice in front; some rows fall outside on either side.
+        Set([1, axis > 0 ? shape[0] : 1]).filter { $0 > 0 }.map { places in
+          var rows = shape
+          rows[axis] = random.integer(0...shape[axis] + 1)
+          let indexShape: Shape = places == 1 && random.integer(0...1) == 0 ? .scalar : [places]
+          let index = random.data(.int32, indexShape, .integers(-2...(shape[axis] + 1)))
+          return OpCase(.update(axis: axis), [x, random.data(element, rows, any), index])
+        }
+      }
     case .gather, .scatterAdd, .take, .takeAdd: return indexedCases(element, any, &random)
     default: preconditionFailure("\(self) moves nothing")
     }

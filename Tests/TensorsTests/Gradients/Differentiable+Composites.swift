@@ -41,6 +41,7 @@ extension Differentiable {
     attention("causal attention", Attention(scale: 0.7)),
     attention("full attention", Attention(scale: 0.7, causal: false)),
     attention("attention in a window with a soft-cap", Attention(scale: 0.7, window: 2, softcap: 1.5)),
+    attention("attention to both sides", Attention(scale: 0.7, causal: false, window: 1)),
     attention("attention to fewer keys than queries", Attention(scale: 0.7), keys: 2),
     attention("attention of packed sequences", Attention(scale: 0.7), segments: [0, 0, 1]),
     attention("attention with sinks", Attention(scale: 0.7, softcap: 2), sinks: true),

@@ -145,6 +145,10 @@ extension Differentiable {
     },
     Differentiable("gather", [[3, 2]]) { $0[0].gathered(Tensor([1, 1, 0, 9] as [Int32])).squared() },
     Differentiable("gather inside", [[2, 3, 2]]) { $0[0].gathered(Tensor([2, 2] as [Int32]), axis: 1).squared() },
+    Differentiable("update", [[4, 2], [2, 2]]) { $0[0].updated($0[1], at: Tensor(3, .int32), axis: 0).squared() },
+    Differentiable("update of each slice", [[2, 4, 2], [2, 2, 2]]) {
+      $0[0].updated($0[1], at: Tensor([-1, 1] as [Int32]), axis: 1).squared()
+    },
     Differentiable("scatter-add", [[4, 2]]) {
       $0[0].scatteredAdd(Tensor([1, 1, 0, -1] as [Int32]), entries: 3).squared()
     },

@@ -65,6 +65,22 @@ import Testing
     #expect(PlanCheck.violations(in: program) == [], "\(program)")
   }
 
+  @Test func `A row is written into a donated cache in place`() throws {
+    let cache = Tensor.input("cache", TensorType(.float32, [1, 64, 2]))
+    let row = Tensor.input("row", TensorType(.float32, [1, 1, 2]))
+    let index = Tensor.input("index", TensorType(.int32, []))
+    let updated = cache.updated(row * 2, at: index, axis: 1)
+    let program = Program(inputs: [cache, row, index], outputs: [updated.sum(), updated], donating: [1: 0])
+    #expect(program.plan.copies.isEmpty && PlanCheck.violations(in: program) == [], "\(program)")
+    #expect(program.plan.places[program.outputs[1]] == .input(0))
+    // Without donation the input stays what it was.
+    let other = Program(inputs: [cache, row, index], outputs: [updated])
+    let values = TensorData(cache.type)
+    let given = [values, TensorData([1.0, 2.0], shape: [1, 1, 2]), TensorData([3 as Int32], shape: [])]
+    let results = try ReferenceBackend().compile(other).run(given)
+    #expect(results[0].doubles[6...7] == [2, 4] && values.doubles.allSatisfy { $0 == 0 })
+  }
+
   @Test func `Every instruction's results can be inspected`() throws {
     let x = Tensor.input("x", TensorType(.float32, [2]))
     let program = Program(inputs: [x], outputs: [(x * 2).sum()], options: .init(simplifies: false, fuses: false))

@@ -136,6 +136,19 @@ func read(_ tensor: Tensor) throws -> [Double] {
     #expect(try read(doubles([1, .nan, 0]).sorted(descending: true).indices) == [1, 0, 2])
   }
 
+  @Test func `update replaces slices and drops what falls outside`() throws {
+    let x = doubles([1, 2, 3, 4, 5, 6], [2, 3])
+    let rows = doubles([7, 8, 9, 10], [2, 2])
+    func at(_ index: [Int32]) throws -> [Double] { try read(x.updated(rows, at: Tensor(index), axis: 1)) }
+    #expect(try at([1]) == [1, 7, 8, 4, 9, 10])
+    #expect(try at([2]) == [1, 2, 7, 4, 5, 9])
+    #expect(try at([-1]) == [8, 2, 3, 10, 5, 6])
+    #expect(try at([0, 3]) == [7, 8, 3, 4, 5, 6])
+    #expect(try at([.max]) == [1, 2, 3, 4, 5, 6])
+    let row = doubles([7, 8, 9], [1, 3])
+    #expect(try read(x.updated(row, at: Tensor(1, .int32), axis: 0)) == [1, 2, 3, 7, 8, 9])
+  }
+
   @Test func movement() throws {
     let x = doubles([1, 2, 3, 4, 5, 6], [2, 3])
     #expect(try read(x.reshaped(3, 2)) == [1, 2, 3, 4, 5, 6])

@@ -61,6 +61,8 @@ import Testing
     expectClose(try output(Attention(scale: 1)), [1, 1.5, 7.0 / 3, 3.75])
     expectClose(try output(Attention(scale: 1, causal: false)), [3.75, 3.75, 3.75, 3.75])
     expectClose(try output(Attention(scale: 1, window: 2)), [1, 1.5, 3, 6])
+    // Not causal, a window reaches to both sides.
+    expectClose(try output(Attention(scale: 1, causal: false, window: 1)), [1.5, 7.0 / 3, 14.0 / 3, 6])
     expectClose(
       try output(Attention(scale: 1), segments: Tensor([0, 0, 1, 1] as [Int32], shape: [1, 4])), [1, 1.5, 4, 6])
     // A sink of logit 0 takes part as one more position of value 0.
@@ -74,6 +76,33 @@ import Testing
     expectClose(try read(two[0]), [0, 0, 1, 1.5])
     let logSumExp = try read(two[1])
     #expect(logSumExp[0] == -.infinity && logSumExp[2] == 0)
+  }
+
+  @Test func `attention to a cache sees its length, at the end of which the queries stand`() throws {
+    let k = Tensor.zeros([2, 4, 1, 1], .float64)
+    let v = doubles([1, 2, 4, 8, 10, 20, 40, 80], [2, 4, 1, 1])
+    let q = Tensor.zeros([2, 2, 1, 1], .float64)
+    let lengths = Tensor([3, 1] as [Int32])
+    // Of one key, the first of two queries stands before it.
+    expectClose(try read(.attention(q, k, v, Attention(scale: 1), lengths: lengths)), [1.5, 7.0 / 3, 0, 10])
+    expectClose(try read(.attention(q, k, v, Attention(scale: 1, window: 1), lengths: lengths)), [2, 4, 0, 10])
+    expectClose(
+      try read(.attention(q, k, v, Attention(scale: 1, causal: false), lengths: lengths)), [7.0 / 3, 7.0 / 3, 10, 10])
+  }
+
+  @Test func `an int8 cache is its rows times their factors`() throws {
+    var random = RandomCase("int8 cache")
+    let k = Tensor(random.data(.float32, [2, 5, 3, 8], .within(-2...2)))
+    let q = Tensor(random.data(.float32, [2, 1, 6, 8], .within(-1...1)))
+    let (rows, scales) = k.quantizedRows()
+    let whole = rows.cast(.float32) * scales.expanded(at: -1)
+    let error = try read((k - whole).absolute().max() / scales.max())
+    #expect(error[0] <= 0.5001, "\(error) of a factor")
+    let options = Attention(scale: 0.5)
+    expectClose(
+      try read(.attention(q, rows, rows, options, scales: (scales, scales))),
+      try read(.attention(q, whole, whole, options)), tolerance: 1e-6, "\(random)")
+    #expect(try read(Tensor.zeros([2, 3]).quantizedRows().rows.cast(.float32)) == [0, 0, 0, 0, 0, 0])
   }
 
   @Test func `heads share the keys of their group`() throws {
