@@ -9,6 +9,12 @@ public enum SafetensorsType: String, Sendable, CaseIterable {
   case f8E4M3 = "F8_E4M3"
   case f8E5M2 = "F8_E5M2"
   case f8E8M0 = "F8_E8M0"
+  case f8E4M3FNUZ = "F8_E4M3FNUZ"
+  case f8E5M2FNUZ = "F8_E5M2FNUZ"
+  case f6E2M3 = "F6_E2M3"
+  case f6E3M2 = "F6_E3M2"
+  case f4 = "F4"
+  case c64 = "C64"
   case i64 = "I64"
   case i32 = "I32"
   case i16 = "I16"
@@ -19,13 +25,15 @@ public enum SafetensorsType: String, Sendable, CaseIterable {
   case u8 = "U8"
   case bool = "BOOL"
 
-  /// Bytes per element.
-  public var byteWidth: Int {
+  /// Bits per element; types of less than a byte are packed without gaps, and a tensor of them fills whole bytes.
+  public var bitWidth: Int {
     switch self {
-    case .f64, .i64, .u64: 8
-    case .f32, .i32, .u32: 4
-    case .f16, .bf16, .i16, .u16: 2
-    case .f8E4M3, .f8E5M2, .f8E8M0, .i8, .u8, .bool: 1
+    case .f64, .i64, .u64, .c64: 64
+    case .f32, .i32, .u32: 32
+    case .f16, .bf16, .i16, .u16: 16
+    case .f8E4M3, .f8E5M2, .f8E8M0, .f8E4M3FNUZ, .f8E5M2FNUZ, .i8, .u8, .bool: 8
+    case .f6E2M3, .f6E3M2: 6
+    case .f4: 4
     }
   }
 }
@@ -44,17 +52,20 @@ public struct SafetensorsTensor: Sendable, Equatable {
     self.shape = shape
   }
 
-  /// Size of the data, or nil where it does not fit an Int.
+  /// Size of the data, or nil where it does not fit an Int or the bits do not fill whole bytes.
   var checkedByteCount: Int? {
-    var count = type.byteWidth
+    var bits = type.bitWidth
     for size in shape {
-      let (product, overflow) = count.multipliedReportingOverflow(by: size)
+      let (product, overflow) = bits.multipliedReportingOverflow(by: size)
       if overflow { return nil }
-      count = product
+      bits = product
     }
-    return count
+    return bits % 8 == 0 ? bits / 8 : nil
   }
 
   /// Size of the data.
   public var byteCount: Int { checkedByteCount! }
+
+  /// Numbers in it.
+  public var count: Int { shape.reduce(1, *) }
 }

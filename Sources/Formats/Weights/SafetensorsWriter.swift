@@ -15,7 +15,7 @@ package enum SafetensorsWriter {
     _ tensors: [SafetensorsTensor], metadata: [String: String] = [:], to path: String,
     produce: (_ tensor: SafetensorsTensor, _ emit: (UnsafeRawBufferPointer) throws -> Void) throws -> Void
   ) throws {
-    let sorted = tensors.sorted { ($1.type.byteWidth, $0.name) < ($0.type.byteWidth, $1.name) }
+    let sorted = tensors.sorted { ($1.type.bitWidth, $0.name) < ($0.type.bitWidth, $1.name) }
     precondition(Set(sorted.map { $0.name }).count == sorted.count, "two tensors have the same name")
     do {
       let file = try AtomicFile(path: path)

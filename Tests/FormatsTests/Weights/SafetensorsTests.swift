@@ -65,6 +65,44 @@ import Testing
     #expect(throws: FormatsError.self) { try WeightFiles(path: "/nonexistent") }
   }
 
+  @Test func largeModelsAreWrittenInShards() throws {
+    try TestFiles.withFolder { folder in
+      let tensors = (0..<5).map { SafetensorsTensor(name: "t\($0)", type: .i16, shape: [$0 + 1, 3]) }
+      func value(_ tensor: SafetensorsTensor) -> [UInt8] {
+        (0..<tensor.byteCount).map { UInt8($0) + tensor.name.utf8.last! }
+      }
+      // 6, 12 | 18 | 24 | 30 bytes: the third does not fit behind the first two, the last is larger than the limit.
+      try WeightFiles.write(tensors, metadata: ["format": "pt"], to: folder, limit: 26) { tensor, emit in
+        try value(tensor).withUnsafeBytes(emit)
+      }
+      let weights = try WeightFiles(path: folder)
+      #expect(weights.files.map { $0.tensors.count } == [2, 1, 1, 1])
+      #expect(weights.files.allSatisfy { $0.metadata == ["format": "pt"] })
+      #expect(weights.names == tensors.map { $0.name })
+      for tensor in tensors { #expect(weights.withBytes(of: tensor.name, Array.init) == value(tensor)) }
+      let index = try String(
+        decoding: TestFiles.bytes(folder + "/model.safetensors.index.json"), as: UTF8.self)
+      #expect(try JSONValue(parsing: index)["metadata"]?["total_size"] == 90)
+      let first = try #require(weights.files.first)
+      #expect(first.path.hasSuffix("/model-00001-of-00004.safetensors"))
+    }
+  }
+
+  @Test func typesOfLessThanAByteFillWholeBytes() throws {
+    try TestFiles.withFolder { folder in
+      let path = folder + "/small.safetensors"
+      let tensors = [
+        SafetensorsTensor(name: "a", type: .f4, shape: [3, 2]), SafetensorsTensor(name: "b", type: .f6E2M3, shape: [4]),
+        SafetensorsTensor(name: "c", type: .f8E4M3, shape: [2]),
+      ]
+      #expect(tensors.map { $0.byteCount } == [3, 3, 2])
+      try SafetensorsWriter.write(tensors, to: path) { tensor, emit in
+        try [UInt8](repeating: 7, count: tensor.byteCount).withUnsafeBytes(emit)
+      }
+      #expect(try Set(SafetensorsFile(path: path).tensors.map { $0.name }) == ["a", "b", "c"])
+    }
+  }
+
   static let entry = #""a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#
   static let hostile: [(header: String, data: Int)] = [
     ("", 0), ("{", 0), ("[]", 0), ("{} x", 0), ("{\(entry)}", 7), ("{\(entry)}", 9), ("{\(entry),\(entry)}", 8),
@@ -82,6 +120,8 @@ import Testing
     (#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[9223372036854775807,9223372036854775807]}}"#, 0),
     (#"{"a":{"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,8]}}"#, 8),
     (#"{\#(entry),"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}"#, 8),
+    (#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}"#, 2),
+    (#"{"a":{"dtype":"U8","shape":[2305843009213693952],"data_offsets":[0,0]}}"#, 0),
     (#"{"__metadata__":{"a":1}}"#, 0), (#"{"a\ud800":1}"#, 0), ("{\"a\u{1}\":1}", 0),
     (String(repeating: "[", count: 100_000), 0), (#"{"a":"# + String(repeating: "[", count: 100_000), 0),
   ]
