@@ -15,7 +15,7 @@ struct Tachornis: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       Quickstart.self, Train.self, Generate.self, Evaluate.self, Tokenize.self, BenchCommand.self, Profile.self,
-      Doctor.self,
+      Doctor.self, Inspect.self,
     ])
 
   static func main() {

@@ -19,8 +19,7 @@ public struct WeightFiles: Sendable {
       throw FormatsError(.missing, "There are no weights at '\(path)'; check the path.")
     }
     if isFolder {
-      let candidates = [Self.singleName, Self.indexName].map { "\(path)/\($0)" }
-      guard let found = candidates.first(where: { FileManager.default.fileExists(atPath: $0) }) else {
+      guard let found = Self.candidates(path).first(where: { FileManager.default.fileExists(atPath: $0) }) else {
         throw FormatsError(.missing, "The folder '\(path)' holds neither \(Self.singleName) nor \(Self.indexName).")
       }
       try self.init(path: found)
@@ -30,6 +29,15 @@ public struct WeightFiles: Sendable {
       let file = try SafetensorsFile(path: path)
       self.init(files: [file], owner: Dictionary(uniqueKeysWithValues: file.tensors.map { ($0.name, 0) }))
     }
+  }
+
+  private static func candidates(_ folder: String) -> [String] {
+    [singleName, indexName].map { "\(folder)/\($0)" }
+  }
+
+  /// Whether a folder holds what `init` looks for there.
+  package static func isIn(folder: String) -> Bool {
+    candidates(folder).contains { FileManager.default.fileExists(atPath: $0) }
   }
 
   private init(files: [SafetensorsFile], owner: [String: Int]) {
