@@ -67,7 +67,7 @@ let package = Package(
       name: "Support", dependencies: ["Core", "Tensors", "CPUBackend"], path: "Tests/Support",
       swiftSettings: swiftSettings),
     tests("CoreTests", ["Core"]),
-    tests("TensorsTests", ["Core", "Tensors", "CPUBackend"]),
+    tests("TensorsTests", ["Core", "Tensors", "CPUBackend"], exclude: ["Fixtures"]),
     tests("FormatsTests", ["Core", "Formats"], exclude: ["Fixtures"]),
     tests("CPUBackendTests", ["Core", "Tensors", "CPUBackend", "CKernels"]),
     tests("NetworksTests", ["Core", "Tensors", "CPUBackend", "Networks"]),

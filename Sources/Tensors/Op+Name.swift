@@ -30,6 +30,8 @@ extension Op {
     case .take: "take"
     case .takeAdd: "takeAdd"
     case .matmul: "matmul"
+    case .dequantize: "dequantize"
+    case .blockMatmul: "blockMatmul"
     case .softmax: "softmax"
     case .softmaxGradient: "softmaxGradient"
     case .rmsNorm: "rmsNorm"
@@ -72,6 +74,8 @@ extension Op {
         matmul.activation.map { "\($0)" }, matmul.keepsPreActivation ? "both" : nil,
         matmul.residual ? "+ residual" : nil,
       ].compactMap(\.self).joined(separator: " ")
+    case .dequantize(let format, _): format.name
+    case .blockMatmul(let matmul): matmul.format.name + (matmul.exact ? " exact" : "")
     case .rotary(let rotary): (rotary.interleaved ? "interleaved" : "halves") + (rotary.inverse ? " inverse" : "")
     case .attention(let attention), .attentionGradient(let attention):
       (attention.causal ? "causal" : "full") + (attention.window.map { " window \($0)" } ?? "")

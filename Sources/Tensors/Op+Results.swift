@@ -64,6 +64,22 @@ extension Op {
       return movedTypes(inputs)
 
     case .matmul(let matmul): return matmulTypes(matmul, inputs)
+    case .dequantize(let format, let element):
+      require(
+        element.isFloat && element != .float64, inputs, "blocks become float32, bfloat16 or float16, not \(element)")
+      return [TensorType(element, shape(of: inputs[0], as: format, inputs))]
+    case .blockMatmul(let matmul):
+      let (x, weights) = (inputs[0].shape, shape(of: inputs[1], as: matmul.format, inputs))
+      require(
+        [inputs[0].element, matmul.type].allSatisfy { $0.isFloat && $0 != .float64 }, inputs,
+        "x and the result are float32, bfloat16 or float16")
+      require(
+        x.rank >= 2 && weights.rank >= 2 && x[-1] == weights[-1], inputs, "x [m, k] and weights [n, k] are needed")
+      let leading = Array(weights.dimensions.dropLast(2))
+      require(
+        leading.isEmpty || leading == Array(x.dimensions.dropLast(2)), inputs,
+        "there is one matrix, or one a batch of x")
+      return [TensorType(matmul.type, Shape(x.dimensions.dropLast() + [weights[-2]], varies: x.varies))]
     case .softmax:
       require(inputs[0].element.isFloat && inputs[0].shape.rank > 0, inputs, "floats with a last axis are needed")
       return [inputs[0]]
@@ -96,6 +112,16 @@ extension Op {
       result = next!
     }
     return result
+  }
+
+  /// The shape that weights in blocks stand for.
+  private func shape(of blocks: TensorType, as format: BlockFormat, _ inputs: [TensorType]) -> Shape {
+    require(blocks.element == .uint8 && blocks.shape.rank > 0, inputs, "blocks are uint8")
+    let columns = format.columns(rowBytes: blocks.shape[-1])
+    require(columns != nil, inputs, "rows of \(blocks.shape[-1]) bytes are not whole blocks of \(format.name)")
+    var shape = blocks.shape
+    shape[-1] = columns!
+    return shape
   }
 
   // MARK: Movement

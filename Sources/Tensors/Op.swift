@@ -70,6 +70,11 @@ public enum Op: Hashable, Sendable {
 
   /// `(a [..., m, k], b [..., k, n], bias [n]?, residual [..., m, n]?) -> y [..., m, n], preActivation?`
   case matmul(Matmul)
+  /// Weights in blocks as floats.  `(blocks [..., rows, rowBytes]: uint8) -> [..., rows, columns]`
+  case dequantize(BlockFormat, ElementType)
+  /// Made of a `matmul` with `dequantize` by a pass.
+  /// `(x [..., m, k], blocks [n, rowBytes] or [..., n, rowBytes]: uint8) -> [..., m, n]`
+  case blockMatmul(BlockMatmul)
 
   // MARK: Composites that are worth a kernel of their own
 

@@ -3,6 +3,8 @@
 #define CKERNELS_H
 
 #include "attention.h"
+#include "block_formats.h"
+#include "block_matmul.h"
 #include "context.h"
 #include "crossentropy.h"
 #include "elementwise.h"

@@ -42,6 +42,8 @@ struct Lowering {
     case .take: return take()
     case .takeAdd(let entries): return takeAdd(entries)
     case .matmul(let matmul): return product(matmul)
+    case .dequantize(let format, _): return dequantize(format)
+    case .blockMatmul(let matmul): return blockProduct(matmul)
     case .softmax, .softmaxGradient: return softmax()
     case .rmsNorm(let norm): return rmsNorm(norm)
     case .rmsNormGradient(let norm): return rmsNormGradient(norm)

@@ -55,6 +55,10 @@ extension Op {
     case .takeAdd: return [dy.taken(x[1]), nil]
 
     case .matmul(let matmul): return matmul.gradient(x, y, cotangents)
+    // Weights in blocks are not trained; what is multiplied with them has its gradient.
+    case .dequantize: return [nil]
+    case .blockMatmul(let matmul):
+      return [dy.cast(x[0].element).matmul(x[1].dequantized(matmul.format, x[0].element)), nil]
 
     case .softmax: return [.record(.softmaxGradient, [y[0], dy])]
     case .rmsNorm(let norm): return norm.rmsGradient(x, y, cotangents)

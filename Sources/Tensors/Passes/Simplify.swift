@@ -2,14 +2,16 @@
 ///
 /// - Reshapes move out of the way (`SinkReshapes.swift`).
 /// - A transpose in front of a matrix product becomes the product's own.
+/// - Products with weights in blocks read the blocks (`AbsorbBlocks.swift`).
 /// - A cast behind an operation that can write another type becomes that operation's result type (so a widening cast also
 ///   saves a rounding).
 /// - Bias, activation and residual behind a matrix product are done while the product is written.
 /// - A cross-entropy and its gradient become one, so that each chunk of logits is computed once.
 extension Program {
-  mutating func simplify() {
+  mutating func simplify(exactBlocks: Bool) {
     sinkReshapes()
     absorbTransposes()
+    absorbBlocks(exact: exactBlocks)
     absorbCasts()
     absorbEpilogues()
     joinCrossEntropies()
@@ -109,6 +111,10 @@ extension Op {
     case .matmul(var matmul):
       matmul.type = type
       return .matmul(matmul)
+    case .dequantize(let format, let old) where type != .float64 && old == .float32: return .dequantize(format, type)
+    case .blockMatmul(var matmul) where type != .float64:
+      matmul.type = type
+      return .blockMatmul(matmul)
     case .reduce(let reduction, let axes, let old):
       // Sums are kept wide inside, so a wider result is the better one; a narrower one would be the same.
       return reduction == .sum && old != .float64 && type != .float64 ? .reduce(reduction, axes: axes, type: type) : nil

@@ -43,8 +43,11 @@ public struct Program: Sendable {
     public var simplifies = true
     public var rematerialises = true
     public var fuses = true
+    /// Whether products with weights in blocks keep float activations; see `BlockMatmul.exact`.
+    public var exactBlocks = false
 
-    public init(simplifies: Bool = true, rematerialises: Bool = true, fuses: Bool = true) {
+    public init(simplifies: Bool = true, rematerialises: Bool = true, fuses: Bool = true, exactBlocks: Bool = false) {
+      self.exactBlocks = exactBlocks
       self.simplifies = simplifies
       self.rematerialises = rematerialises
       self.fuses = fuses
@@ -58,7 +61,7 @@ public struct Program: Sendable {
   ///   - donating: output position to input position, of the same type.
   public init(inputs: [Tensor], outputs: [Tensor], donating: [Int: Int] = [:], options: Options = Options()) {
     self.init(tracing: inputs, outputs: outputs, donating: donating)
-    if options.simplifies { simplify() }
+    if options.simplifies { simplify(exactBlocks: options.exactBlocks) }
     if options.rematerialises { rematerialise() }
     if options.fuses { fuse() }
     hoistConstants()

@@ -46,6 +46,8 @@ enum ReferenceInterpreter {
     case .takeAdd: return [takeAdd(x[0], x[1], results[0])]
 
     case .matmul(let matmul): return self.matmul(matmul, x, results)
+    case .dequantize(let format, _): return [dequantize(format, x[0], results[0])]
+    case .blockMatmul(let matmul): return [blockMatmul(matmul, x[0], x[1], results[0])]
     case .softmax: return [softmax(x[0])]
     case .softmaxGradient: return [softmaxGradient(x[0], x[1])]
     case .rmsNorm(let norm): return rmsNorm(norm, x, results)

@@ -23,6 +23,14 @@ extension Tensor {
     return result.reshaped(Array(shape.dimensions.dropLast()) + [weight.shape[0]])
   }
 
+  /// Weights in blocks, uint8 `[..., rows, rowBytes]`, as floats `[..., rows, columns]`.
+  ///
+  /// Programs do not hold these floats where they are only multiplied with (`x.linear(weights)`) or looked up by row:
+  /// passes make the product read the blocks.
+  public func dequantized(_ format: BlockFormat, _ element: ElementType = .float32) -> Tensor {
+    .record(.dequantize(format, element), [self])
+  }
+
   /// Along the last axis.
   public func softmax() -> Tensor { .record(.softmax, [self]) }
 

@@ -40,7 +40,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
   case unary, binary, compare, select, cast, activationGradient
   case reduce, argMax, cumulativeSum, topK, sort
   case reshape, broadcast, permute, slice, pad, concatenate, split, gather, scatterAdd, update, take, takeAdd
-  case matmul
+  case matmul, dequantize, blockMatmul
   case softmax, softmaxGradient, rmsNorm, rmsNormGradient, layerNorm, layerNormGradient, rotary
   case attention, attentionGradient, linearCrossEntropy, adamW
   case fused, custom
@@ -76,6 +76,8 @@ public enum OpFamily: String, CaseIterable, Sendable {
     case .take: self = .take
     case .takeAdd: self = .takeAdd
     case .matmul: self = .matmul
+    case .dequantize: self = .dequantize
+    case .blockMatmul: self = .blockMatmul
     case .softmax: self = .softmax
     case .softmaxGradient: self = .softmaxGradient
     case .rmsNorm: self = .rmsNorm
@@ -103,6 +105,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
       .takeAdd:
       movementCases(element, &random)
     case .matmul: matmulCases(element, &random)
+    case .dequantize, .blockMatmul: blockCases(element, &random)
     case .softmax, .softmaxGradient, .rmsNorm, .rmsNormGradient, .layerNorm, .layerNormGradient, .rotary, .adamW:
       element.isFloat ? rowCases(element, &random) : []
     case .attention, .attentionGradient, .linearCrossEntropy:

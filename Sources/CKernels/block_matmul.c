@@ -1,0 +1,130 @@
+// Products with weights in blocks: the choice between integers and floats, and how the work is cut.
+#include "block_matmul_internal.h"
+
+#include "convert.h"
+#include "matmul.h"
+#include "tasks.h"
+
+#include <math.h>
+
+enum { TILE = 32 };                 // weight rows that become floats at a time
+enum { TASK_BYTES = 64 * 1024 };    // of weights in a task of the integer path
+
+static bool in_integers(const ck_block_matmul_arguments *a) {
+  return !a->exact && ck_block_layout_of(a->format).sub > 0;
+}
+
+// Integers
+
+#define CK_TEMPLATE "block_matmul.inc"
+#include "instances.h"
+
+typedef struct {
+  const ck_block_matmul_arguments *arguments;
+  ck_block_activations x;
+  ck_block_quantize quantize;
+  ck_block_columns columns;
+  int64_t per_task;
+} integer_plan;
+
+static size_t aligned(int64_t bytes) { return (size_t)ck_round_up(bytes, 64); }
+
+// Lays the activations out in `scratch`; returns the bytes.
+static size_t place_activations(const ck_block_matmul_arguments *a, void *scratch, ck_block_activations *out) {
+  int sub = ck_block_layout_of(a->format).sub;
+  out->sub = sub;
+  out->width = ck_round_up(a->k, CK_BLOCK_CLASSES * sub);
+  out->subs = out->width / sub;
+  size_t codes = aligned(a->m * out->width), scales = aligned(a->m * out->subs * 4);
+  char *p = scratch;
+  out->codes = (int8_t *)p;
+  out->scales = (float *)(p + codes);
+  out->offsets = (int32_t *)(p + codes + scales);
+  out->sums = (float *)(p + codes + 2 * scales);
+  return codes + 3 * scales;
+}
+
+static void quantize_task(void *argument, int64_t index, int worker) {
+  (void)worker;
+  const integer_plan *p = argument;
+  int64_t begin = index * p->per_task;
+  p->quantize(p->arguments, begin, ck_min(p->per_task, p->arguments->m - begin), &p->x);
+}
+
+static void columns_task(void *argument, int64_t index, int worker) {
+  (void)worker;
+  const integer_plan *p = argument;
+  int64_t begin = index * p->per_task;
+  p->columns(p->arguments, &p->x, begin, ck_min(p->per_task, p->arguments->n - begin));
+}
+
+static void integer_product(const ck_context *context, const ck_block_matmul_arguments *a, void *scratch) {
+  integer_plan plan = {
+    .arguments = a, .quantize = CK_PICK(context, block_quantize), .columns = CK_PICK(context, block_columns),
+  };
+  place_activations(a, scratch, &plan.x);
+  plan.x.readers = ck_block_readers_for(context);
+  plan.per_task = ck_rows_per_task(a->k, CK_GRAIN);
+  ck_run(context, ck_ceil_div(a->m, plan.per_task), quantize_task, &plan);
+  plan.per_task = ck_max(1, TASK_BYTES / ck_max(1, ck_block_row_bytes(a->format, a->k)));
+  ck_run(context, ck_ceil_div(a->n, plan.per_task), columns_task, &plan);
+}
+
+// Floats
+
+typedef struct {
+  const ck_context *context;
+  const ck_block_matmul_arguments *arguments;
+  const ck_block_readers *readers;
+  char *scratch;
+  size_t scratch_per_worker;
+} float_plan;
+
+// The product with `rows` rows of weights that have become floats.
+static ck_matmul_arguments tile_product(const ck_block_matmul_arguments *a, int64_t column, int64_t rows) {
+  ck_matmul_arguments tile = {
+    .type_a = a->type_x, .type_b = CK_F32, .type_c = a->type_y, .batch = 1, .m = a->m, .n = rows, .k = a->k,
+    .a = a->x, .lda = a->ldx, .ldb = a->k, .ldc = a->ldy, .transpose_b = true,
+    .c = (char *)a->y + column * ck_type_size(a->type_y),
+  };
+  return tile;
+}
+
+static size_t tile_bytes(const ck_block_matmul_arguments *a) { return aligned(TILE * a->k * 4); }
+
+static size_t float_scratch_per_worker(const ck_context *context, const ck_block_matmul_arguments *a) {
+  ck_matmul_arguments tile = tile_product(a, 0, TILE);
+  return tile_bytes(a) + aligned((int64_t)ck_matmul_serial_scratch(context, &tile));
+}
+
+static void float_task(void *argument, int64_t index, int worker) {
+  const float_plan *p = argument;
+  const ck_block_matmul_arguments *a = p->arguments;
+  int64_t column = index * TILE, rows = ck_min(TILE, a->n - column);
+  char *scratch = p->scratch + (size_t)worker * p->scratch_per_worker;
+  const uint8_t *blocks = (const uint8_t *)a->blocks + column * ck_block_row_bytes(a->format, a->k);
+  p->readers->rows(a->format, rows, a->k, blocks, CK_F32, scratch);
+  ck_matmul_arguments tile = tile_product(a, column, rows);
+  tile.b = scratch;
+  ck_matmul_serial(p->context, &tile, scratch + tile_bytes(a));
+}
+
+static void float_product(const ck_context *context, const ck_block_matmul_arguments *a, void *scratch) {
+  float_plan plan = {context, a, ck_block_readers_for(context), scratch, float_scratch_per_worker(context, a)};
+  ck_run(context, ck_ceil_div(a->n, TILE), float_task, &plan);
+}
+
+size_t ck_block_matmul_scratch(const ck_context *context, const ck_block_matmul_arguments *arguments) {
+  ck_block_activations x;
+  if (in_integers(arguments)) return place_activations(arguments, NULL, &x);
+  return float_scratch_per_worker(context, arguments) * (size_t)ck_threads(context);
+}
+
+void ck_block_matmul(const ck_context *context, const ck_block_matmul_arguments *arguments, void *scratch) {
+  if (arguments->m == 0 || arguments->n == 0) return;
+  if (in_integers(arguments)) {
+    integer_product(context, arguments, scratch);
+  } else {
+    float_product(context, arguments, scratch);
+  }
+}

@@ -1,0 +1,28 @@
+// Products with weights in blocks (block_formats.h):  y = x · wᵀ,  x: [m, k], w: [n, k] in blocks, y: [m, n].
+//
+// Integer formats are multiplied in integers unless `exact`: each 32 elements of a row of x become int8 with a scale
+// (the largest magnitude / 127), codes are multiplied with codes and summed in int32 over a sub-block, and these sums
+// are scaled and added up in f32: sub-block b goes to sum b % 16, in rising b, and the 16 sums are added as a tree. So
+// an element of y has the same bits for any m, any number of threads, and whatever the other rows are.
+//
+// `exact`, and NF4 and FP8 in any case: the weights become f32, and the product is that of matmul.h.
+#ifndef CK_BLOCK_MATMUL_H
+#define CK_BLOCK_MATMUL_H
+
+#include "block_formats.h"
+
+typedef struct {
+  ck_block_format format;
+  ck_type type_x, type_y;  // f32, bf16 or f16
+  int64_t m, n, k;
+  const void *x;
+  const void *blocks;
+  void *y;
+  int64_t ldx, ldy;
+  bool exact;
+} ck_block_matmul_arguments;
+
+size_t ck_block_matmul_scratch(const ck_context *context, const ck_block_matmul_arguments *arguments);
+void ck_block_matmul(const ck_context *context, const ck_block_matmul_arguments *arguments, void *scratch);
+
+#endif

@@ -1,0 +1,148 @@
+// Weights in blocks: what they mean, and what passes make of them.
+
+import CPUBackend
+import Core
+import FoundationEssentials
+import Support
+import Tensors
+import Testing
+
+@Suite struct BlockFormatTests {
+  private static let backends: [any Backend] =
+    [ReferenceBackend()]
+    + CPUBackend.InstructionSet.available.map { CPUBackend(threads: 2, instructionSet: $0, spins: 100) }
+
+  /// Random blocks and what `gguf` makes of them (Scripts/make-block-fixtures.py).
+  private static let fixtures: [(format: BlockFormat, blocks: [UInt8], values: [UInt8])] = {
+    let folder = #filePath[..<#filePath.lastIndex(of: "/")!]
+    do {
+      let text = try String(contentsOfFile: folder + "/Fixtures/blocks.json", encoding: .utf8)
+      let file = try JSONValue(parsing: text)
+      return BlockFormat.all.compactMap { format in
+        file[format.name].map { (format, bytes($0["blocks"]!.string!), bytes($0["values"]!.string!)) }
+      }
+    } catch {
+      preconditionFailure("\(error)")
+    }
+  }()
+
+  private static func bytes(_ hexadecimal: String) -> [UInt8] {
+    let digits = hexadecimal.utf8.map { $0 < 58 ? $0 - 48 : $0 - 87 }
+    return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+  }
+
+  private static func data(_ bytes: [UInt8], _ type: TensorType) -> TensorData {
+    let result = TensorData(type)
+    result.bytes.copyBytes(from: bytes)
+    return result
+  }
+
+  @Test func `Blocks of GGUF are the numbers that gguf makes of them, to the bit`() throws {
+    #expect(Self.fixtures.count == 13)
+    for (format, blocks, values) in Self.fixtures {
+      let expected = Self.data(values, TensorType(.float32, [1, 512]))
+      let input = Self.data(blocks, TensorType(.uint8, [1, blocks.count]))
+      for backend in Self.backends {
+        let actual = try OpCase(.dequantize(format, .float32), [input]).results(on: backend)[0]
+        let wrong = (0..<512).filter { actual[$0].double != expected[$0].double }
+        #expect(wrong.isEmpty, "\(format.name) on \(backend.name): elements \(wrong.prefix(4))")
+      }
+    }
+  }
+
+  @Test func `A row knows its columns by its bytes`() {
+    for format in BlockFormat.all {
+      for columns in [0, 256, 512, 1280] {
+        let bytes = format.rowBytes(columns: columns)
+        #expect(bytes.flatMap(format.columns) == columns, "\(format.name)")
+      }
+      #expect(format.rowBytes(columns: 40) == nil && format.columns(rowBytes: 3) == nil, "\(format.name)")
+    }
+  }
+
+  @Test func `A group's header is a scale and a zero point`() throws {
+    var random = RandomCase("block header")
+    let (scale, zero) = (Float(half: Float(random.uniform(0.01...1)).half), UInt32(random.integer(0...16)))
+    let header = scale.bitPattern | zero
+    let head: [UInt8] = (0..<4).map { UInt8(truncatingIfNeeded: header >> UInt32(8 * $0)) }
+    let codes: [UInt8] = (0..<16).map { $0 << 4 | (15 - $0) }
+    let input = Self.data(head + codes, TensorType(.uint8, [1, 20]))
+    let expected: [Double] = (Array((0...15).reversed()) + Array(0...15)).map { Double(Float($0 - Int(zero)) * scale) }
+    for backend in Self.backends {
+      let actual = try OpCase(.dequantize(.int4(group: 32), .float32), [input]).results(on: backend)[0]
+      #expect(actual.doubles == expected, "\(backend.name) \(random)")
+    }
+  }
+
+  @Test func `All 256 floats of eight bits`() throws {
+    let bytes: [UInt8] = [0, 0, 0x80, 0x3F] + (0..<256).map { UInt8($0) }
+    let input = Self.data(bytes, TensorType(.uint8, [1, 260]))
+    for backend in Self.backends {
+      let actual = try OpCase(.dequantize(.fp8E4M3(group: nil), .float32), [input]).results(on: backend)[0].doubles
+      #expect(actual[1] == 0x1p-9 && actual[8] == 0x1p-6 && actual[0x38] == 1 && actual[0x7E] == 448)
+      #expect(actual[0x7F].isNaN && actual[0xFF].isNaN && actual[0xBC] == -1.5, "\(backend.name)")
+    }
+  }
+
+  @Test func `A product with weights in blocks reads the blocks`() throws {
+    var random = RandomCase("block product")
+    for (element, exact) in [(ElementType.float32, true), (.float32, false), (.bfloat16, true)] {
+      let x = Tensor.input("x", TensorType(element, [3, 512]))
+      let blocks = Tensor.input("w", TensorType(.uint8, [7, BlockFormat.q4K.rowBytes(columns: 512)!]))
+      let weights = blocks.dequantized(.q4K)
+      let outputs = [x.linear(weights.cast(element)).cast(.float32)]
+      let program = Program(inputs: [x, blocks], outputs: outputs, options: .init(exactBlocks: exact))
+      #expect(program.instructions.map(\.op.name) == ["blockMatmul"], "\(program)")
+      let plain = Program(inputs: [x, blocks], outputs: outputs, options: .init(simplifies: false, fuses: false))
+      let data = [random.data(element, [3, 512]), random.blocks(.q4K, rows: 7, columns: 512)]
+      let expected = try ReferenceBackend().compile(plain).run(data)[0]
+      for backend in Self.backends {
+        let actual = try backend.compile(program).run(data)[0]
+        let tolerance = element == .bfloat16 ? 1e-2 : exact ? 1e-5 : 1e-2
+        expectClose(actual, expected, tolerance: tolerance, "\(backend.name) \(random)")
+      }
+    }
+  }
+
+  @Test func `A lookup in weights in blocks makes floats of the rows that are asked for`() throws {
+    var random = RandomCase("block lookup")
+    let blocks = Tensor.input("w", TensorType(.uint8, [11, BlockFormat.q6K.rowBytes(columns: 256)!]))
+    let ids = Tensor.input("ids", TensorType(.int32, [2, 3]))
+    let table = blocks.dequantized(.q6K, .bfloat16)
+    let x = table.gathered(ids)
+    // The table is a tied output too.
+    let program = Program(inputs: [blocks, ids], outputs: [x, x.linear(table)])
+    #expect(program.instructions.map(\.op.name) == ["gather", "dequantize", "reshape", "blockMatmul", "reshape"])
+    let data = [
+      random.blocks(.q6K, rows: 11, columns: 256), TensorData([0, 10, 3, 11, -1, 3] as [Int32], shape: [2, 3]),
+    ]
+    let off = Program.Options(simplifies: false, rematerialises: false, fuses: false)
+    let plain = Program(inputs: [blocks, ids], outputs: [x, x.linear(table)], options: off)
+    let expected = try ReferenceBackend().compile(plain).run(data)
+    for backend in Self.backends {
+      let actual = try backend.compile(program).run(data)
+      expectClose(actual[0], expected[0], tolerance: 0, "\(backend.name) \(random)")
+      expectClose(actual[1], expected[1], "\(backend.name) \(random)")
+    }
+  }
+
+  @Test func `Int8 activations cost less than a percent`() throws {
+    var random = RandomCase("int8 activations")
+    for format in BlockFormat.all where format.rowBytes(columns: 1024) != nil {
+      let inputs = [random.data(.float32, [4, 1024]), random.blocks(format, rows: 16, columns: 1024)]
+      let (exact, fast) = try (
+        OpCase(.blockMatmul(BlockMatmul(format: format, type: .float32, exact: true)), inputs)
+          .results(on: ReferenceBackend())[0].doubles,
+        OpCase(.blockMatmul(BlockMatmul(format: format, type: .float32)), inputs)
+          .results(on: ReferenceBackend())[0].doubles
+      )
+      let weights = try OpCase(.dequantize(format, .float32), [inputs[1]]).results(on: ReferenceBackend())[0].doubles
+      // A step of an activation is at most 2 / 127; half of it, evenly spread, against every weight of a row.
+      for (index, (a, b)) in zip(exact, fast).enumerated() {
+        let row = weights[(index % 16 * 1024)..<(index % 16 * 1024 + 1024)]
+        let deviation = (row.reduce(0) { $0 + $1 * $1 }).squareRoot() * (2.0 / 127) / 12.0.squareRoot()
+        #expect(abs(a - b) <= 6 * deviation, "\(format.name) element \(index) \(random)")
+      }
+    }
+  }
+}
