@@ -60,6 +60,7 @@ static size_t scratch_for(const ck_context *context, int threads, const ck_matmu
   ck_matmul_arguments m = flatten(arguments);
   const ck_matmul_kernel *kernel = choose(context, &m);
   if (kernel == NULL || m.batch <= 0 || m.m <= 0 || m.n <= 0) return 0;
+  if (ck_matmul_streams(kernel, &m)) return ck_matmul_stream_scratch(kernel, &m);
   return ck_matmul_blocked_scratch(kernel, threads, &m);
 }
 
@@ -70,6 +71,8 @@ static void multiply(
   const ck_matmul_kernel *kernel = choose(context, &m);
   if (kernel == NULL) {
     ck_matmul_plain(pool, &m);
+  } else if (ck_matmul_streams(kernel, &m)) {
+    ck_matmul_stream(kernel, pool, &m, scratch);
   } else {
     ck_matmul_blocked(kernel, pool, &m, scratch);
   }

@@ -23,10 +23,17 @@ enum { ROWS = 6, COLUMNS = 16 };
 PACK_F32(f32_pack_a, pack_lines, ROWS, 0, false)
 PACK_F32(f32_pack_b, pack_steps, COLUMNS)
 
+#define STREAM(name) f32_stream_##name
+#define STREAM_TARGET
+#define STREAM_ROWS ROWS
+#define STREAM_PAIRS 0
+#define STREAM_STEP(sum, a, b) vf_fma((vf)(a), (vf)(b), sum)
+#include "matmul_stream.inc"
+
 #include "simd_end.h"
 
 const ck_matmul_kernel ck_matmul_f32_avx2 = {
   .rows = ROWS, .columns = COLUMNS, .group = 1, .pack_a = f32_pack_a, .pack_b = f32_pack_b, .tile = f32_tile,
-  .finish = finish, .resume = resume,
+  .finish = finish, .resume = resume, .stream = f32_stream_columns,
 };
 #endif

@@ -61,15 +61,29 @@ static void i8_pack_b(uint32_t *panel, const ck_operand *o, int64_t index, int64
   sum_columns(panel, (depth + 3) / 4, COLUMNS);
 }
 
+#define STREAM(name) f32_stream_##name
+#define STREAM_TARGET
+#define STREAM_ROWS ROWS
+#define STREAM_PAIRS 0
+#define STREAM_STEP(sum, a, b) vf_fma((vf)(a), (vf)(b), sum)
+#include "matmul_stream.inc"
+
+#define STREAM(name) bf16_stream_##name
+#define STREAM_TARGET __attribute__((target(CK_SIMD_FEATURES ",avx512bf16")))
+#define STREAM_ROWS ROWS
+#define STREAM_PAIRS 1
+#define STREAM_STEP(sum, a, b) (vf)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b))
+#include "matmul_stream.inc"
+
 #include "simd_end.h"
 
 const ck_matmul_kernel ck_matmul_f32_avx512 = {
   .rows = ROWS, .columns = COLUMNS, .group = 1, .pack_a = f32_pack_a, .pack_b = f32_pack_b, .tile = f32_tile,
-  .finish = finish, .resume = resume,
+  .finish = finish, .resume = resume, .stream = f32_stream_columns,
 };
 const ck_matmul_kernel ck_matmul_bf16_avx512 = {
   .rows = ROWS, .columns = COLUMNS, .group = 2, .pack_a = bf16_pack_a, .pack_b = bf16_pack_b, .tile = bf16_tile,
-  .finish = finish, .resume = resume,
+  .finish = finish, .resume = resume, .stream = bf16_stream_columns,
 };
 const ck_matmul_kernel ck_matmul_i8_avx512 = {
   .rows = ROWS, .columns = COLUMNS, .group = 4, .column_sums = true, .pack_a = i8_pack_a, .pack_b = i8_pack_b,

@@ -12,6 +12,7 @@
 #include "matmul.h"
 
 enum { CK_LINE = 16 };                         // steps in a line of packed A
+enum { CK_STREAM_ROWS = 8 };                   // rows up to which B streams past; half of it for small register tiles
 enum { CK_TILE_ROWS = 32, CK_TILE_COLUMNS = 32 };  // the largest register tile of any kernel
 
 // One operand, seen the same way for A and B: element (index, k), index being a row of A or a column of B.
@@ -47,6 +48,8 @@ typedef struct {
   void (*resume)(
     const ck_matmul_arguments *m, int64_t batch, int64_t row, int64_t column, int64_t rows, int64_t columns,
     float *sums, int64_t sums_row);
+  // Columns first..<end of a product of at most CK_STREAM_ROWS rows, whose A is packed, straight from B; may be NULL.
+  void (*stream)(const ck_matmul_arguments *m, const uint32_t *a, int64_t first, int64_t end);
   // Called by each thread around a run of tiles; may be NULL.
   void (*enter)(void);
   void (*leave)(void);
@@ -64,6 +67,12 @@ extern const ck_matmul_kernel ck_matmul_f32_neon, ck_matmul_bf16_neon, ck_matmul
 // The blocked product of one batch element after another, for a kernel that fits the arguments' types.
 size_t ck_matmul_blocked_scratch(const ck_matmul_kernel *kernel, int threads, const ck_matmul_arguments *arguments);
 void ck_matmul_blocked(
+  const ck_matmul_kernel *kernel, ck_pool *pool, const ck_matmul_arguments *arguments, void *scratch);
+
+// The product of a few rows, for arguments of which ck_matmul_streams is true.
+bool ck_matmul_streams(const ck_matmul_kernel *kernel, const ck_matmul_arguments *arguments);
+size_t ck_matmul_stream_scratch(const ck_matmul_kernel *kernel, const ck_matmul_arguments *arguments);
+void ck_matmul_stream(
   const ck_matmul_kernel *kernel, ck_pool *pool, const ck_matmul_arguments *arguments, void *scratch);
 
 #endif

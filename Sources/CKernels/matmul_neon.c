@@ -57,15 +57,29 @@ static void i8_pack_b(uint32_t *panel, const ck_operand *o, int64_t index, int64
   pack_steps(panel, o, index, count, k, depth, COLUMNS, STEP_I8, CK_I8);
 }
 
+#define STREAM(name) f32_stream_##name
+#define STREAM_TARGET
+#define STREAM_ROWS ROWS
+#define STREAM_PAIRS 0
+#define STREAM_STEP(sum, a, b) vf_fma((vf)(a), (vf)(b), sum)
+#include "matmul_stream.inc"
+
+#define STREAM(name) bf16_stream_##name
+#define STREAM_TARGET __attribute__((target("arch=armv8.2-a+bf16")))
+#define STREAM_ROWS ROWS
+#define STREAM_PAIRS 1
+#define STREAM_STEP(sum, a, b) (vf)vbfdotq_f32((float32x4_t)(sum), (bfloat16x8_t)(a), (bfloat16x8_t)(b))
+#include "matmul_stream.inc"
+
 #include "simd_end.h"
 
 const ck_matmul_kernel ck_matmul_f32_neon = {
   .rows = ROWS, .columns = COLUMNS, .group = 1, .pack_a = f32_pack_a, .pack_b = f32_pack_b, .tile = f32_tile,
-  .finish = finish, .resume = resume,
+  .finish = finish, .resume = resume, .stream = f32_stream_columns,
 };
 const ck_matmul_kernel ck_matmul_bf16_neon = {
   .rows = ROWS, .columns = COLUMNS, .group = 2, .pack_a = bf16_pack_a, .pack_b = bf16_pack_b, .tile = bf16_tile,
-  .finish = finish, .resume = resume,
+  .finish = finish, .resume = resume, .stream = bf16_stream_columns,
 };
 const ck_matmul_kernel ck_matmul_i8_neon = {
   .rows = ROWS, .columns = COLUMNS, .group = 4, .pack_a = i8_pack_a, .pack_b = i8_pack_b, .tile = i8_tile,

@@ -116,15 +116,26 @@ CK_INLINE void vh_store_part(uint16_t *p, vh value, int64_t count) {
 #endif
 }
 
-// f16 as vh, by the arithmetic of convert.h.
+// f16 as vh: by instructions, else by the arithmetic of convert.h.
 CK_INLINE vf vf_from_f16(vh x) {
+#if CK_V_BYTES == 64
+  return (vf)_mm512_cvtph_ps((__m256i)x);
+#elif CK_V_BYTES == 32
+  return (vf)_mm256_cvtph_ps((__m128i)x);
+#else
   vu bits = __builtin_convertvector(x, vu);
   vu sign = (bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
   vu finite = (vu)((vf)(magnitude << 13) * 0x1p112f), special = 0x7f800000u | (magnitude << 13);
   vu is_special = (vu)(magnitude >= vu_set(0x7c00u));
   return (vf)(sign | (is_special & special) | (~is_special & finite));
+#endif
 }
 CK_INLINE vh vf_to_f16(vf x) {
+#if CK_V_BYTES == 64
+  return (vh)_mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif CK_V_BYTES == 32
+  return (vh)_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
   vu bits = (vu)x, sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
   vu normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
   vu subnormal = (vu)((vf)magnitude + 0.5f) - 0x3f000000u;
@@ -134,6 +145,7 @@ CK_INLINE vh vf_to_f16(vf x) {
   result = (big & 0x7c00u) | (~big & result);
   result |= nan & (0x200u | ((magnitude >> 13) & 0x3ffu));
   return __builtin_convertvector(sign | result, vh);
+#endif
 }
 
 #define F vf

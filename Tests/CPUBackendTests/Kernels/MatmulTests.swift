@@ -260,7 +260,9 @@ private let matmulISAs: [ck_isa] = [CK_PORTABLE, CK_NEON, CK_AVX2, CK_AVX512, CK
   @Test func bitsDoNotDependOnThreads() {
     var numbers = SeededNumbers()
     for type in [CK_F32, CK_BF16, CK_F64] {
-      for (m, n, k, batch) in [(257, 130, 300, 1), (33, 65, 1700, 1), (20, 30, 64, 9), (1, 500, 200, 1)] {
+      for (m, n, k, batch) in [
+        (257, 130, 300, 1), (33, 65, 1700, 1), (20, 30, 64, 9), (1, 500, 200, 1), (3, 331, 1025, 1),
+      ] {
         let product = Product(
           Product.Shape(m: m, n: n, k: k, batch: batch, transposeB: true), a: type, b: type, c: type, epilogue: true,
           accumulate: false, &numbers)
@@ -276,17 +278,17 @@ private let matmulISAs: [ck_isa] = [CK_PORTABLE, CK_NEON, CK_AVX2, CK_AVX512, CK
     }
   }
 
-  /// A row's result may not depend on the rows that it is computed with.
-  @Test func bitsDoNotDependOnTheBatch() {
+  /// A row's result may not depend on the rows that it is computed with: few rows, past which B streams, many, in blocks.
+  @Test(arguments: [(96, 200), (83, 203), (40, 3300)]) func bitsDoNotDependOnTheBatch(n: Int, k: Int) {
     var numbers = SeededNumbers()
-    for type in [CK_F32, CK_BF16] {
-      let (m, n, k) = (40, 96, 200)
+    for type in [CK_F32, CK_BF16, CK_F16] {
+      let m = 40
       let product = Product(
         Product.Shape(m: m, n: n, k: k, transposeB: true), a: type, b: type, c: type, epilogue: false,
         accumulate: false, &numbers)
       for isa in matmulISAs {
         let all = product.run(isa).c.bytes
-        for rows in [1, 2, 5, 16, 17] {
+        for rows in [1, 2, 3, 5, 8, 9, 17] {
           var few = product
           few.arguments.m = Int64(rows)
           let bytes = rows * n * Int(ck_type_size(type))
