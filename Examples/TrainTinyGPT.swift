@@ -52,7 +52,7 @@ enum TrainTinyGPT {
     let generator = try Generator(configuration, masters: trained, precision: .float32, backend: backend)
     var sampler = Sampler(temperature: 0.5, seed: 5)
     let story = try generator.generate(
-      tokenizer.encode("Tom had "), count: 300, end: tokenizer.endOfText, sampler: &sampler)
+      tokenizer.encode("Tom had "), count: 300, ends: Set([tokenizer.endOfText].compactMap(\.self)), sampler: &sampler)
     print("\nTom had " + tokenizer.decode(story))
   }
 

@@ -12,8 +12,12 @@ public import Networks
 public import Tensors
 
 /// A GPT of a given configuration; its parameters live in the `Weights` that each function is given.
-public struct GPT: Sendable {
+public struct GPT: LanguageModel {
   public let configuration: GPTConfiguration
+
+  public var vocabulary: Int { configuration.vocabulary }
+  public var context: Int { configuration.context }
+  public var logitSoftcap: Double? { configuration.logitSoftcap }
 
   public init(_ configuration: GPTConfiguration) { self.configuration = configuration }
 
@@ -23,11 +27,11 @@ public struct GPT: Sendable {
   public func hidden(_ tokens: Tensor, _ weights: Weights, _ context: ModelContext) -> Tensor {
     let model = weights["model"]
     let positions = context.positions(tokens.shape)
-    var x = embedding(model).gathered(tokens)
+    var x = embedding(model).gathered(tokens).cast(weights.store.activations)
     if configuration.positions == .learned {
       let table = model["embed_positions"].embedding(
         configuration.context, configuration.width, initializer: initializer, axes: [.none, .width])
-      x = x + table.gathered(positions)
+      x = x + table.gathered(positions).cast(x.element)
     }
     x = context.dropout(x, rate: configuration.dropout)
 
@@ -112,31 +116,6 @@ public struct GPT: Sendable {
     configuration.tiedHead
       ? embedding(weights["model"])
       : weights["lm_head"].embedding(configuration.vocabulary, configuration.width, initializer: initializer)
-  }
-
-  /// The cross-entropy of each position in nats: float32 [batch · positions], 0 where the target is negative.
-  ///
-  /// - Parameters:
-  ///   - tokens: int32 [batch, positions].
-  ///   - targets: int32 of as many elements: the token that follows each position; negative ones do not count.
-  public func loss(_ tokens: Tensor, targets: Tensor, _ weights: Weights, _ context: ModelContext) -> Tensor {
-    let hidden = hidden(tokens, weights, context)
-    return withScope("head") {
-      hidden.linearCrossEntropy(head(weights), targets: targets.flattened(), softcap: configuration.logitSoftcap)
-    }
-  }
-
-  /// The logits of each position: float32 [batch · positions, vocabulary].
-  ///
-  /// - Parameter rows: int32 [n]: which of the batch · positions are wanted, as [n, vocabulary]; all if nil.
-  public func logits(
-    _ tokens: Tensor, _ weights: Weights, _ context: ModelContext, rows: Tensor? = nil
-  ) -> Tensor {
-    var hidden = hidden(tokens, weights, context)
-    if let rows { hidden = hidden.gathered(rows) }
-    let logits = hidden.matmul(head(weights), transposeB: true, type: hidden.element.accumulator)
-    guard let softcap = configuration.logitSoftcap else { return logits }
-    return (logits / softcap).tanh() * softcap
   }
 
   // MARK: Initial values, as in GPT-2

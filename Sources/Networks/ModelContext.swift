@@ -1,27 +1,23 @@
 // How a model meets its surroundings: the same model code trains, reads a prompt and writes one token after another, and
 // only what it asks of its context differs.
 //
-// Invariant: decoding token by token through the caches gives what one pass over the whole sequence gives.
+// Invariant: going on through the caches, by any number of tokens at a time, gives what one pass over the whole sequence
+// gives.
 
 public import Tensors
-
-/// The keys and values of one layer's past, each [batch, kvHeads, capacity, head size].
-public struct KeyValueCache: Sendable {
-  public var keys: Tensor
-  public var values: Tensor
-
-  public init(keys: Tensor, values: Tensor) {
-    self.keys = keys
-    self.values = values
-  }
-}
 
 /// What surrounds one pass of a model. One object a pass: it counts the layers' caches and the random streams.
 public final class ModelContext {
   private enum Mode {
     case training(segments: Tensor?)
-    case prefill(capacity: Int)
-    case decode([KeyValueCache])
+    case cached(Cached)
+  }
+
+  private struct Cached {
+    var capacity: Int
+    var storage: CacheStorage
+    /// int32 [batch]
+    var start: Tensor
   }
 
   private let mode: Mode
@@ -32,8 +28,8 @@ public final class ModelContext {
   private var dropouts: UInt64 = 0
   /// Whether layers compute their inner values again for the backward pass instead of keeping them.
   public let rematerialise: Bool
-  /// After a prefill or decode pass: each layer's keys and values, the new ones included.
-  public private(set) var caches: [KeyValueCache] = []
+  /// What a cached pass reads and writes, in the order of the layers.
+  public private(set) var caches: [CacheTensor] = []
 
   private init(_ mode: Mode, positions: Tensor? = nil, dropoutKey: Tensor? = nil, rematerialise: Bool = false) {
     self.mode = mode
@@ -55,23 +51,23 @@ public final class ModelContext {
       .training(segments: segments), positions: positions, dropoutKey: dropoutKey, rematerialise: rematerialise)
   }
 
-  /// Whole sequences at once, whose keys and values are kept in `caches` for decoding.
-  ///
-  /// Shorter prompts of a batch are padded at the end; what the padding leaves in the caches is not seen, because decoding
-  /// goes on at each prompt's own length.
-  public static func prefill(capacity: Int) -> ModelContext { ModelContext(.prefill(capacity: capacity)) }
-
-  /// One token of each sequence.
+  /// Some tokens that follow on others, whose keys and values stand in caches.
   ///
   /// - Parameters:
-  ///   - positions: int32 [batch]: where in its sequence each token stands, less than the caches' capacity.
-  ///   - caches: one a layer, as a pass before left them.
-  public static func decode(positions: Tensor, caches: [KeyValueCache]) -> ModelContext {
-    ModelContext(.decode(caches), positions: positions.reshaped(positions.shape[0], 1))
+  ///   - start: int32 [batch]: how many tokens of each sequence stand in the caches already.
+  ///   - capacity: positions of the caches, at least those of `start` and of this pass.
+  ///   - storage: how keys and values are kept.
+  public static func cached(start: Tensor, capacity: Int, storage: CacheStorage) -> ModelContext {
+    ModelContext(.cached(Cached(capacity: capacity, storage: storage, start: start)))
   }
 
   /// Where in their sequences tokens of `shape` [batch, positions] stand: int32 [positions] or [batch, positions].
-  public func positions(_ shape: Shape) -> Tensor { givenPositions ?? .iota([shape[1]]) }
+  public func positions(_ shape: Shape) -> Tensor {
+    if let givenPositions { return givenPositions }
+    let places = Tensor.iota([shape[1]])
+    guard case .cached(let cached) = mode else { return places }
+    return cached.start.reshaped(shape[0], 1) + places
+  }
 
   /// Zeroes a fraction of the elements in training, each call with its own random stream.
   public func dropout(_ x: Tensor, rate: Double) -> Tensor {
@@ -84,61 +80,69 @@ public final class ModelContext {
   /// and of those before it.
   ///
   /// - Parameters:
+  ///   - v: nil: the keys are the values, too (latent attention), and are kept once.
   ///   - layer: counted from 0; layers are called in order.
   ///   - sinks: float32 [heads]: a logit for each head that takes weight and gives nothing.
   /// - Returns: [batch, positions, heads, size].
   public func attend(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, layer: Int, options: Attention, sinks: Tensor? = nil
+    _ q: Tensor, _ k: Tensor, _ v: Tensor?, layer: Int, options: Attention, sinks: Tensor? = nil
   ) -> Tensor {
     switch mode {
     case .training(let segments):
-      return .attention(q, k, v, options, segments: segments, sinks: sinks)
-    case .prefill(let capacity):
-      precondition(layer == caches.count, "layer \(layer) attends after \(caches.count) layers")
-      precondition(k.shape[1] <= capacity, "\(k.shape[1]) positions do not fit a cache of \(capacity)")
-      let room = [Padding(), Padding(), Padding(after: capacity - k.shape[1]), Padding()]
-      caches.append(
-        KeyValueCache(keys: k.permuted(0, 2, 1, 3).padded(room), values: v.permuted(0, 2, 1, 3).padded(room)))
-      return .attention(q, k, v, options, sinks: sinks)
-    case .decode(let past):
-      precondition(layer == caches.count && layer < past.count, "layer \(layer) of \(past.count) caches")
-      let cache = past[layer].updated(keys: k, values: v, at: givenPositions!)
-      caches.append(cache)
-      return cache.attend(q, at: givenPositions!, options: options, sinks: sinks)
+      return .attention(q, k, v ?? k, options, segments: segments, sinks: sinks)
+    case .cached(let cached):
+      let keys = append(k, "cache.\(layer).keys", cached)
+      let values = v.map { append($0, "cache.\(layer).values", cached) } ?? keys
+      let lengths = cached.start + Double(k.shape[1])
+      let element = cached.storage.computed(with: q.element)
+      return Tensor.attention(
+        q.cast(element), keys.rows, values.rows, options, sinks: sinks, lengths: lengths,
+        scales: keys.scales.map { ($0, values.scales!) }
+      ).cast(q.element)
+    }
+  }
+
+  /// Writes the rows of this pass, [batch, positions, kvHeads, size], behind those in a cache.
+  private func append(_ rows: Tensor, _ name: String, _ cached: Cached) -> (rows: Tensor, scales: Tensor?) {
+    func write(_ rows: Tensor, _ name: String) -> Tensor {
+      var shape = rows.shape
+      shape[1] = cached.capacity
+      let past = Tensor.input(name, TensorType(rows.element, shape))
+      let new = past.updated(rows, at: cached.start, axis: 1)
+      caches.append(CacheTensor(past: past, new: new))
+      return new
+    }
+    switch cached.storage {
+    case .float(let element): return (write(rows.cast(element), name), nil)
+    case .int8:
+      // One factor for each position and head, so that the largest element is ±127.
+      let largest = rows.cast(.float32).absolute().max([3])
+      let scale = largest * (1 / 127.0)
+      let steps = (scale .> 0).select(rows.cast(.float32) / scale.expanded(at: -1), 0).round()
+      return (write(steps.cast(.int8), name), write(scale, name + ".scales"))
     }
   }
 }
 
-extension KeyValueCache {
-  /// With the rows of one token, [batch, 1, kvHeads, size], at each sequence's position, int32 [batch, 1].
-  fileprivate func updated(keys k: Tensor, values v: Tensor, at positions: Tensor) -> KeyValueCache {
-    let here = (Tensor.iota([keys.shape[2]]) .== positions).reshaped(k.shape[0], 1, keys.shape[2], 1)
-    return KeyValueCache(
-      keys: here.select(k.permuted(0, 2, 1, 3).cast(keys.element), keys),
-      values: here.select(v.permuted(0, 2, 1, 3).cast(values.element), values))
-  }
+/// How the keys and values of a cache are kept.
+public enum CacheStorage: Hashable, Sendable {
+  /// As floats of this type.
+  case float(ElementType)
+  /// As int8 with a float32 factor for each position and head.
+  case int8
 
-  /// Attention of one query for each sequence, q [batch, 1, heads, size], to all that stands up to its position.
-  fileprivate func attend(_ q: Tensor, at positions: Tensor, options: Attention, sinks: Tensor?) -> Tensor {
-    let (batch, heads, size) = (q.shape[0], q.shape[2], q.shape[3])
-    let (groups, capacity) = (keys.shape[1], keys.shape[2])
-    let accumulator = q.element.accumulator
-    // The query heads of a group stand next to each other, so that they are the rows of one product.
-    let rows = q.cast(keys.element).reshaped(batch, groups, heads / groups, size)
-    var scores = rows.matmul(keys, transposeB: true, type: accumulator) * options.scale
-    if let softcap = options.softcap { scores = (scores / softcap).tanh() * softcap }
-    let place = Tensor.iota([capacity])
-    var seen = place .<= positions
-    if let window = options.window { seen = seen & (place .> positions - Double(window)) }
-    scores = seen.reshaped(batch, 1, 1, capacity).select(scores, .full(-.infinity, .scalar, accumulator))
-    var shares: Tensor
-    if let sinks {
-      let sink = sinks.cast(accumulator).reshaped(1, groups, heads / groups, 1)
-        .broadcast(to: [batch, groups, heads / groups, 1])
-      shares = Tensor.concatenate([scores, sink], axis: -1).softmax().sliced(0..<capacity, axis: -1)
-    } else {
-      shares = scores.softmax()
+  /// The type of the queries that meet them.
+  fileprivate func computed(with element: ElementType) -> ElementType {
+    switch self {
+    case .float(let stored): stored
+    case .int8: element
     }
-    return shares.cast(values.element).matmul(values).cast(q.element).reshaped(batch, 1, heads, size)
   }
+}
+
+/// A part of a cache, [batch, capacity, ...], before and after a pass: an input of its program, and the output that takes over
+/// its memory.
+public struct CacheTensor: Sendable {
+  public let past: Tensor
+  public let new: Tensor
 }

@@ -15,16 +15,28 @@ public import Tensors
 public final class WeightStore: Sendable {
   /// The type in which products are computed. With `.float64` the masters are float64 too: for checking gradients.
   public let compute: ElementType
+  /// The type of hidden states between products.
+  public let activations: ElementType
+  /// Parameters that are computed with as they are stored, by name.
+  private let stored: [String: StoredForm]
 
   private struct Entry {
     var parameter: Parameter
     var master: Tensor
     var working: Tensor?
+    /// What the model is given.
+    var value: Tensor
   }
 
   private struct State {
     var order: [String] = []
     var entries: [String: Entry] = [:]
+
+    mutating func add(_ entry: Entry) -> Tensor {
+      order.append(entry.parameter.name)
+      entries[entry.parameter.name] = entry
+      return entry.value
+    }
   }
 
   private let state = Mutex(State())
@@ -35,6 +47,18 @@ public final class WeightStore: Sendable {
       compute == .float32 || compute == .bfloat16 || compute == .float64,
       "models compute in float32, bfloat16 or float64, not \(compute)")
     self.compute = compute
+    activations = compute
+    stored = [:]
+  }
+
+  /// Parameters that are computed with as files hold them, hidden states in float32: for running a model, not for training it.
+  ///
+  /// - Parameter stored: by the parameters' names. Vectors (biases, norms) are float32 in any case, and so is what is not
+  ///   named here.
+  public init(stored: [String: StoredForm]) {
+    compute = .float32
+    activations = .float32
+    self.stored = stored
   }
 
   /// Where models begin to name parameters.
@@ -53,7 +77,7 @@ public final class WeightStore: Sendable {
   /// - Precondition: the parameter was mentioned.
   public func working(_ name: String) -> Tensor? { entry(name).working }
 
-  /// What the model computes with: the working copy if there is one, else the master.
+  /// The input of programs that stands for a parameter: the working copy if there is one, else the master, or the stored form.
   ///
   /// - Precondition: the parameter was mentioned.
   public func given(_ name: String) -> Tensor {
@@ -80,17 +104,20 @@ public final class WeightStore: Sendable {
         precondition(
           known.parameter.shape == parameter.shape,
           "parameter \(parameter.name) has the shape \(known.parameter.shape), not \(parameter.shape)")
-        return known.working ?? known.master
+        return known.value
+      }
+      if let form = stored[parameter.name], parameter.role != .vector {
+        let placeholder = Tensor.input(parameter.name, form.type(parameter.shape))
+        return state.add(
+          Entry(parameter: parameter, master: placeholder, working: nil, value: form.value(of: placeholder)))
       }
       let master = compute == .float64 ? ElementType.float64 : .float32
-      let entry = Entry(
-        parameter: parameter,
-        master: .input(parameter.name, TensorType(master, parameter.shape)),
-        working: compute == .bfloat16 && parameter.role != .vector
-          ? .input(parameter.name, TensorType(.bfloat16, parameter.shape)) : nil)
-      state.order.append(parameter.name)
-      state.entries[parameter.name] = entry
-      return entry.working ?? entry.master
+      let placeholder = Tensor.input(parameter.name, TensorType(master, parameter.shape))
+      let working: Tensor? =
+        compute == .bfloat16 && parameter.role != .vector
+        ? .input(parameter.name, TensorType(.bfloat16, parameter.shape)) : nil
+      return state.add(
+        Entry(parameter: parameter, master: placeholder, working: working, value: working ?? placeholder))
     }
   }
 }
@@ -136,7 +163,39 @@ public struct Weights: Sendable {
   }
 
   /// The weight of a norm, ones: `path.weight`, [width].
-  public func norm(_ width: Int, axis: LogicalAxis = .width) -> Tensor {
-    parameter("weight", [width], role: .vector, initializer: .ones, axes: [axis])
+  public func norm(_ width: Int, initializer: Initializer = .ones, axis: LogicalAxis = .width) -> Tensor {
+    parameter("weight", [width], role: .vector, initializer: initializer, axes: [axis])
+  }
+
+  // MARK: Applied
+
+  /// `x · weightᵀ + bias` with the linear map of this place: x [..., inputs] to [..., outputs].
+  public func linear(
+    _ x: Tensor, to outputs: Int, bias: Bool = false, initializer: Initializer = .normal(deviation: 0.02),
+    axes: [LogicalAxis] = [.none, .none]
+  ) -> Tensor {
+    let weight = linear(x.shape[-1], outputs, initializer: initializer, axes: axes)
+    return x.linear(weight, bias: bias ? self.bias(outputs, axis: axes[0]) : nil)
+  }
+
+  /// The rows of the table of this place, in the type of hidden states: indices [...] to [..., width].
+  public func embedded(
+    _ indices: Tensor, _ count: Int, _ width: Int, initializer: Initializer = .normal(deviation: 0.02)
+  ) -> Tensor {
+    embedding(count, width, initializer: initializer).gathered(indices).cast(store.activations)
+  }
+
+  /// `x / sqrt(mean(x²) + epsilon) * weight` with the weight of this place.
+  ///
+  /// - Parameter plusOne: the weight is stored less one, as in Gemma.
+  public func rmsNorm(_ x: Tensor, epsilon: Double, plusOne: Bool = false, axis: LogicalAxis = .width) -> Tensor {
+    let weight = norm(x.shape[-1], initializer: plusOne ? .zeros : .ones, axis: axis)
+    return x.rmsNorm(plusOne ? weight + 1 : weight, epsilon: epsilon)
+  }
+
+  /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` with the parameters of this place.
+  public func layerNorm(_ x: Tensor, epsilon: Double, bias: Bool = true) -> Tensor {
+    let width = x.shape[-1]
+    return x.layerNorm(norm(width), bias: bias ? self.bias(width, axis: .width) : nil, epsilon: epsilon)
   }
 }

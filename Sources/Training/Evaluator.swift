@@ -23,7 +23,7 @@ public final class Evaluator {
   /// - Parameters:
   ///   - batch: windows at a time.
   ///   - length: tokens in a window.
-  package init(_ model: GPT, _ store: WeightStore, batch: Int, length: Int, backend: any Backend) throws {
+  package init(_ model: any LanguageModel, _ store: WeightStore, batch: Int, length: Int, backend: any Backend) throws {
     let tokens = Tensor.input("tokens", TensorType(.int32, [batch, length]))
     let targets = Tensor.input("targets", TensorType(.int32, [batch, length]))
     let losses = model.loss(tokens, targets: targets, store.root, .training())
@@ -35,16 +35,13 @@ public final class Evaluator {
     self.targets = TensorData(targets.type)
   }
 
-  /// Loads a model from weights by name, float32, to be computed with in `precision` on windows of its whole context.
-  public convenience init(
-    _ configuration: GPTConfiguration, masters: [String: TensorData], precision: Precision, batch: Int,
-    backend: any Backend
+  /// A model on disk, on windows of `length` tokens, its weights as they are there or in another precision.
+  package convenience init(
+    _ pretrained: PretrainedModel, precision: WeightPrecision, batch: Int, length: Int, backend: any Backend
   ) throws {
-    let model = GPT(configuration)
-    let store = WeightStore(compute: precision.element)
-    model.declare(in: store)
-    try self.init(model, store, batch: batch, length: configuration.context, backend: backend)
-    weights = try store.given(masters)
+    let binding = try pretrained.weights(precision)
+    try self.init(pretrained.model, binding.store, batch: batch, length: length, backend: backend)
+    weights = binding.values
   }
 
   /// e to the loss: the number of tokens that the model hesitates between, so to speak.
@@ -90,17 +87,15 @@ public final class Evaluator {
   }
 
   /// The logits of a text of at most the context: float32 [1, tokens, vocabulary]; for comparing with other programs.
-  public static func logits(
-    of text: [Int32], _ configuration: GPTConfiguration, masters: [String: TensorData], precision: Precision,
-    backend: any Backend
+  package static func logits(
+    of text: [Int32], _ model: any LanguageModel, _ binding: WeightBinding, backend: any Backend
   ) throws -> TensorData {
-    let model = GPT(configuration)
-    let store = WeightStore(compute: precision.element)
+    let store = binding.store
     let tokens = Tensor.input("tokens", TensorType(.int32, [1, text.count]))
     let logits = model.logits(tokens, store.root, .training())
-    let shaped = logits.reshaped(1, text.count, configuration.vocabulary)
+    let shaped = logits.reshaped(1, text.count, model.vocabulary)
     let program = Program(inputs: [tokens] + store.parameters.map { store.given($0.name) }, outputs: [shaped])
-    return try backend.compile(program).run([TensorData(text, shape: [1, text.count])] + store.given(masters))[0]
+    return try backend.compile(program).run([TensorData(text, shape: [1, text.count])] + binding.values)[0]
   }
 
   private func run(_ weights: [TensorData]) throws -> (sum: Double, count: Double) {

@@ -33,7 +33,8 @@ public final class Trainer {
     try Evaluator(
       model, step.store, batch: configuration.batch, length: configuration.sequenceLength, backend: backend)
   }
-  private lazy var generator = Generator(model, step.store, weights: given, backend: backend)
+  private lazy var generator = Generator(
+    model, step.store, weights: given, storage: .float(configuration.precision.element), backend: backend)
   /// FLOP/s that a large product reaches here; measured after the first step, so as not to delay it.
   private var peak: Double?
 
@@ -222,7 +223,10 @@ public final class Trainer {
     var prompt = tokenizer.encode(sampling.prompt)
     if prompt.isEmpty { prompt = [tokenizer.endOfText ?? tokenizer.encode("\n").first ?? 0] }
     var sampler = Sampler(temperature: sampling.temperature, seed: configuration.seed &+ UInt64(done))
-    let tokens = try generator.generate(prompt, count: sampling.tokens, end: tokenizer.endOfText, sampler: &sampler)
+    // The weights are others since the last sample.
+    generator.forget()
+    let tokens = try generator.generate(
+      prompt, count: sampling.tokens, ends: Set([tokenizer.endOfText].compactMap(\.self)), sampler: &sampler)
     sink.receive(.sample(step: done, text: sampling.prompt + tokenizer.decode(tokens)))
   }
 

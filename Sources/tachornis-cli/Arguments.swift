@@ -4,5 +4,5 @@ public import Networks
 
 // Choices of the libraries as values of options.
 
-extension Precision: ExpressibleByArgument {}
+extension WeightPrecision: ExpressibleByArgument {}
 extension SplitRule: ExpressibleByArgument {}

@@ -9,31 +9,30 @@ import Training
 
 /// A model that a command was pointed at: a run's folder (its newest checkpoint), a checkpoint, or any folder with config.json.
 struct LoadedModel {
-  let path: String
-  let configuration: GPTConfiguration
+  let pretrained: PretrainedModel
   let tokenizer: any Tokenizer
-  let weights: [String: TensorData]
+
+  var model: any LanguageModel { pretrained.model }
+  /// The tokens that end a text.
+  var ends: Set<Int32> {
+    pretrained.endTokens.isEmpty ? Set([tokenizer.endOfText].compactMap(\.self)) : pretrained.endTokens
+  }
 
   init(path: String) throws {
-    self.path = try LoadedModel.resolve(path)
-    let directory = try ModelDirectory(path: self.path)
-    configuration = directory.configuration
-    weights = try directory.weights()
-    tokenizer = try TokenizerFile.read(path: self.path + "/tokenizer.json")
-    guard tokenizer.vocabularySize <= configuration.vocabulary else {
+    pretrained = try PretrainedModel(path: LoadedModel.resolve(path))
+    tokenizer = try pretrained.tokenizer()
+    guard tokenizer.vocabularySize <= model.vocabulary else {
       throw CommandError(
-        "The tokenizer in \(self.path) has \(tokenizer.vocabularySize) tokens, but the model knows only "
-          + "\(configuration.vocabulary): they do not belong together.")
+        "The tokenizer in \(pretrained.path) has \(tokenizer.vocabularySize) tokens, but the model knows only "
+          + "\(model.vocabulary): they do not belong together.")
     }
   }
 
   /// A prompt and what the model makes of it, computed with the default backend.
   func continuation(of prompt: String, tokens: Int, temperature: Double) throws -> String {
-    let generator = try Generator(
-      configuration, masters: weights, precision: .float32, backend: DefaultBackend.current)
+    let generator = try Generator(pretrained, backend: DefaultBackend.current)
     var sampler = Sampler(temperature: temperature)
-    let written = try generator.generate(
-      tokenizer.encode(prompt), count: tokens, end: tokenizer.endOfText, sampler: &sampler)
+    let written = try generator.generate(tokenizer.encode(prompt), count: tokens, ends: ends, sampler: &sampler)
     return prompt + tokenizer.decode(written)
   }
 

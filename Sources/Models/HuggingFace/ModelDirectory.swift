@@ -150,21 +150,3 @@ extension Precision {
     }
   }
 }
-
-extension SafetensorsType {
-  /// nil: a type that tensors here do not have.
-  fileprivate var element: ElementType? {
-    switch self {
-    case .f64: .float64
-    case .f32: .float32
-    case .f16: .float16
-    case .bf16: .bfloat16
-    case .i64: .int64
-    case .i32: .int32
-    case .i8: .int8
-    case .u8: .uint8
-    case .bool: .bool
-    default: nil
-    }
-  }
-}

@@ -67,20 +67,6 @@ package struct StoredTensor: Sendable, Hashable {
   }
 }
 
-extension GPT {
-  /// The parameters in the order in which the model mentions them.
-  public var parameters: [Parameter] {
-    let store = WeightStore()
-    declare(in: store)
-    return store.parameters
-  }
-
-  /// Mentions all parameters in `store`, in the order in which the model uses them.
-  package func declare(in store: WeightStore) {
-    _ = logits(.input("tokens", TensorType(.int32, [1, 1])), store.root, .training())
-  }
-}
-
 extension GPTConfiguration {
   /// The `model_type` in which a model of this configuration is written: Hugging Face's where one means the same, else
   /// "tachornis".

@@ -15,10 +15,19 @@ extension Tensor {
       [cast(element), other.cast(element)])
   }
 
+  /// `self · weightᵀ` of `self [..., m, k]` and `weight [n, k]`, in `type` (that of `self` if nil).
+  ///
+  /// Where the weight is a narrower float, the operands meet in its type: a weight is never widened, which would cost more
+  /// than the product of a few rows.
+  public func matmul(weight: Tensor, type: ElementType? = nil) -> Tensor {
+    let narrow = element == .float32 && (weight.element == .bfloat16 || weight.element == .float16)
+    return (narrow ? cast(weight.element) : self).matmul(weight, transposeB: true, type: type ?? element)
+  }
+
   /// `x · weightᵀ + bias` over the last axis: `self [..., in]`, `weight [out, in]`, `bias [out]`.
   public func linear(_ weight: Tensor, bias: Tensor? = nil) -> Tensor {
     let rows = rank == 2 ? self : flattened(from: 0, through: -2)
-    var result = rows.matmul(weight, transposeB: true)
+    var result = rows.matmul(weight: weight)
     if let bias { result = result + bias.cast(result.element) }
     return result.reshaped(Array(shape.dimensions.dropLast()) + [weight.shape[0]])
   }

@@ -30,8 +30,11 @@ struct Evaluate: ParsableCommand {
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
-  @Option(help: "The type of products: float32 or bfloat16.")
-  var precision: Precision = .float32
+  @Option(help: "The type of weights: stored (as in the file), float32 or bfloat16.")
+  var precision: WeightPrecision = .stored
+
+  @Option(help: "Tokens in a window; the model's context if it is not given, but at most 4096.")
+  var window: Int?
 
   @Option(
     help: "Also write the first window's tokens and logits there, as safetensors, to compare with other programs.")
@@ -39,6 +42,7 @@ struct Evaluate: ParsableCommand {
 
   func validate() throws {
     if batch < 1 || batch > 4096 { throw ValidationError("--batch is \(batch); it must be from 1 to 4096.") }
+    if let window, window < 2 { throw ValidationError("--window is \(window); it must be 2 or more.") }
     if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }
 
@@ -54,16 +58,17 @@ struct Evaluate: ParsableCommand {
       corpus, tokenizer: loaded.tokenizer, cacheDirectory: cache, validationFraction: 0)
     var text = [Int32](repeating: 0, count: dataset.training.count)
     text.withUnsafeMutableBufferPointer { if $0.count > 0 { dataset.copy(dataset.training, to: $0.baseAddress!) } }
+    let length = min(window ?? 4096, loaded.model.context)
     let evaluator = try Evaluator(
-      loaded.configuration, masters: loaded.weights, precision: precision, batch: batch, backend: backend)
+      loaded.pretrained, precision: precision, batch: batch, length: length, backend: backend)
     guard let result = try evaluator.loss(of: text) else {
       throw CommandError("'\(data)' holds \(text.count) tokens; at least two are needed. Give more text.")
     }
     if let logits {
-      let window = Array(text.prefix(loaded.configuration.context))
+      let first = Array(text.prefix(length))
       let values = try Evaluator.logits(
-        of: window, loaded.configuration, masters: loaded.weights, precision: precision, backend: backend)
-      try Evaluate.write(window, values, to: logits)
+        of: first, loaded.model, loaded.pretrained.weights(precision), backend: backend)
+      try Evaluate.write(first, values, to: logits)
     }
     let line: JSONValue = [
       "loss": .number(JSONNumber(result.loss)),

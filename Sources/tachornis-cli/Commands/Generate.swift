@@ -37,8 +37,8 @@ struct Generate: ParsableCommand {
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
-  @Option(help: "The type of products: float32 or bfloat16.")
-  var precision: Precision = .float32
+  @Option(help: "The type of weights: stored (as in the file), float32 or bfloat16.")
+  var precision: WeightPrecision = .stored
 
   func validate() throws {
     if tokens < 0 { throw ValidationError("--tokens is \(tokens); it must not be negative.") }
@@ -53,14 +53,13 @@ struct Generate: ParsableCommand {
     let loaded = try LoadedModel(path: model)
     let backend = CPUBackend(threads: threads)
     DefaultBackend.use(backend)
-    let generator = try Generator(
-      loaded.configuration, masters: loaded.weights, precision: precision, backend: backend)
+    let generator = try Generator(loaded.pretrained, precision: precision, backend: backend)
     var start = loaded.tokenizer.encode(prompt)
     writeOutput(prompt)
     if start.isEmpty { start = [loaded.tokenizer.endOfText ?? 0] }
     var sampler = Sampler(temperature: temperature, topK: topK, seed: seed)
     var decoder = StreamingDecoder(loaded.tokenizer)
-    try generator.generate(start, count: tokens, end: loaded.tokenizer.endOfText, sampler: &sampler) { token in
+    try generator.generate(start, count: tokens, ends: loaded.ends, sampler: &sampler) { token in
       writeOutput(decoder.push(token))
       return true
     }

@@ -3,9 +3,9 @@ import Models
 import Networks
 import Tensors
 import Testing
-import Training
 
 struct GeneratorTests {
+  private static let backend = CPUBackend(threads: 2)
   private static let shape: GPTConfiguration = .modern(
     layers: 2, width: 32, heads: 4, kvHeads: 2, headSize: 8, mlpWidth: 48, context: 24, vocabulary: 40)
 
@@ -27,7 +27,7 @@ struct GeneratorTests {
   private static func masters() throws -> [String: TensorData] {
     let store = WeightStore()
     GPT(shape).declare(in: store)
-    var larger = try DefaultBackend.with(TrainingFixture.backend) { try store.initialValues(seed: 5) }
+    var larger = try DefaultBackend.with(Self.backend) { try store.initialValues(seed: 5) }
     // Larger weights, so that the likeliest tokens are clear of each other.
     for (name, data) in larger where data.shape.rank == 2 {
       larger[name] = TensorData(data.doubles.map { $0 * 8 }, shape: data.shape)
@@ -37,13 +37,13 @@ struct GeneratorTests {
 
   @Test func cachesGiveWhatTheWholeTextGives() throws {
     let masters = try Self.masters()
-    try DefaultBackend.with(TrainingFixture.backend) {
+    try DefaultBackend.with(Self.backend) {
       let generator = try Generator(
-        Self.shape, masters: masters, precision: .float32, backend: TrainingFixture.backend)
+        Self.shape, masters: masters, precision: .float32, backend: Self.backend)
       for length in [1, 5, 16] {
         let prompt = (0..<length).map { Int32($0 * 7 % 40) }
         var sampler = Sampler(temperature: 0)
-        let found = try generator.generate(prompt, count: 8, end: nil, sampler: &sampler)
+        let found = try generator.generate(prompt, count: 8, sampler: &sampler)
         #expect(found == (try Self.slowly(prompt, 8, masters)), "a prompt of \(length)")
       }
     }
@@ -51,12 +51,12 @@ struct GeneratorTests {
 
   @Test func textsOutgrowTheContext() throws {
     let masters = try Self.masters()
-    try DefaultBackend.with(TrainingFixture.backend) {
+    try DefaultBackend.with(Self.backend) {
       let generator = try Generator(
-        Self.shape, masters: masters, precision: .bfloat16, backend: TrainingFixture.backend)
+        Self.shape, masters: masters, precision: .bfloat16, backend: Self.backend)
       var sampler = Sampler(temperature: 1, topK: 5, seed: 3)
       let long = (0..<60).map { Int32($0 % 40) }
-      let found = try generator.generate(long, count: 50, end: nil, sampler: &sampler)
+      let found = try generator.generate(long, count: 50, sampler: &sampler)
       #expect(found.count == 50)
       #expect(found.allSatisfy { $0 >= 0 && $0 < 40 })
     }

@@ -1,0 +1,119 @@
+// The decoder that most language models of today are: a stack of layers on a residual stream, with an RMS norm in front of
+// each block (and behind it, in some), rotary positions, and no biases unless a layer says so.
+//
+//   x = embedding(tokens) · scale
+//   for each layer:   x += attention(norm(x));   x += feedForward(norm(x))
+//   logits = norm(x) · headᵀ
+//
+// A family of models is a function from its config.json to a value of this type (Models/Families, one file each); what
+// differs between layers stands in the layers. Parameters have the names of Hugging Face's checkpoints.
+//
+// Invariant: nothing in here knows a family.
+
+public import Networks
+public import Tensors
+
+/// A decoder-only transformer.
+public struct Decoder: LanguageModel {
+  /// The rotary embedding of a layer; layers with equal ones share the tables.
+  public struct Rotary: Hashable, Sendable {
+    /// Elements of a head that are rotated.
+    public var size: Int
+    public var base: Double
+    public var scaling: RotaryScaling?
+    /// Whether pairs are neighbours.
+    public var interleaved = false
+
+    public init(size: Int, base: Double, scaling: RotaryScaling? = nil, interleaved: Bool = false) {
+      self.size = size
+      self.base = base
+      self.scaling = scaling
+      self.interleaved = interleaved
+    }
+  }
+
+  public struct Layer: Sendable {
+    public var attention: any SequenceMixer
+    public var feedForward: any FeedForward
+    /// nil: the layer does not tell positions apart.
+    public var rotary: Rotary?
+    /// The name of the feed-forward block in checkpoints.
+    public var feedForwardName = "mlp"
+
+    public init(attention: any SequenceMixer, feedForward: any FeedForward, rotary: Rotary?) {
+      self.attention = attention
+      self.feedForward = feedForward
+      self.rotary = rotary
+    }
+  }
+
+  public var vocabulary: Int
+  public var context: Int
+  /// Elements of a hidden state.
+  public var width: Int
+  public var layers: [Layer]
+  /// Added to variances in norms.
+  public var epsilon = 1e-6
+  /// Whether norms' weights are stored less one, as in Gemma.
+  public var plusOneNorms = false
+  /// Whether each block's result is normed, too, before it is added.
+  public var sandwichNorms = false
+  /// Whether the output head is the token embedding.
+  public var tiedHead = false
+  /// Factor on embeddings.
+  public var embeddingScale = 1.0
+  public var logitSoftcap: Double?
+  /// The standard deviation of initial weights.
+  public var initialDeviation = 0.02
+
+  public init(vocabulary: Int, context: Int, width: Int, layers: [Layer]) {
+    self.vocabulary = vocabulary
+    self.context = context
+    self.width = width
+    self.layers = layers
+  }
+
+  public func hidden(_ tokens: Tensor, _ weights: Weights, _ context: ModelContext) -> Tensor {
+    let model = weights["model"]
+    let positions = context.positions(tokens.shape)
+    var rotations: [Rotary: Rotation] = [:]
+    for rotary in Set(layers.compactMap(\.rotary)) {
+      rotations[rotary] = Rotation(
+        positions: positions, size: rotary.size, base: rotary.base, scaling: rotary.scaling,
+        interleaved: rotary.interleaved)
+    }
+    var x = model["embed_tokens"].embedded(tokens, vocabulary, width, initializer: initializer)
+    if embeddingScale != 1 { x = x * embeddingScale }
+    for (index, layer) in layers.enumerated() {
+      x = withScope("layers.\(index)", rematerialised: context.rematerialise) {
+        apply(layer, index, to: x, model["layers"]["\(index)"], layer.rotary.flatMap { rotations[$0] }, context)
+      }
+    }
+    return norm(x, model["norm"]).flattened(from: 0, through: 1)
+  }
+
+  private func apply(
+    _ layer: Layer, _ index: Int, to x: Tensor, _ weights: Weights, _ rotation: Rotation?, _ context: ModelContext
+  ) -> Tensor {
+    var attended = layer.attention(
+      norm(x, weights["input_layernorm"]), weights["self_attn"], rotation: rotation, layer: index, context,
+      initializer: initializer)
+    if sandwichNorms { attended = norm(attended, weights["post_attention_layernorm"]) }
+    let x = x + attended
+    let before = sandwichNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm"
+    var fed = layer.feedForward(norm(x, weights[before]), weights[layer.feedForwardName], initializer: initializer)
+    if sandwichNorms { fed = norm(fed, weights["post_feedforward_layernorm"]) }
+    return x + fed
+  }
+
+  private func norm(_ x: Tensor, _ weights: Weights) -> Tensor {
+    weights.rmsNorm(x, epsilon: epsilon, plusOne: plusOneNorms)
+  }
+
+  public func head(_ weights: Weights) -> Tensor {
+    (tiedHead ? weights["model"]["embed_tokens"] : weights["lm_head"])
+      .embedding(vocabulary, width, initializer: initializer)
+  }
+
+  private var initializer: Initializer { .normal(deviation: initialDeviation) }
+}

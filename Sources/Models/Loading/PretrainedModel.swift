@@ -1,0 +1,80 @@
+// A model that somebody trained and put on disk: a folder as Hugging Face has them.
+//
+// Invariant: opening reads config.json and the headers of the weights; the weights themselves are mapped, and their pages are
+// read as they are needed.
+
+public import Core
+public import Formats
+internal import FoundationEssentials
+package import Networks
+package import Tensors
+
+/// A model on disk, ready to be run.
+public struct PretrainedModel: Sendable {
+  public let path: String
+  /// What config.json says, whole.
+  public let settings: JSONObject
+  package let family: ModelFamily
+  public let model: any LanguageModel
+  /// The tokens that end a text, from generation_config.json or else config.json.
+  public let endTokens: Set<Int32>
+
+  /// Reads config.json; weights are not touched.
+  ///
+  /// - Parameter path: a folder with config.json.
+  public init(path: String) throws(ModelError) {
+    self.path = path
+    settings = try PretrainedModel.object(path + "/config.json")
+    guard let type = settings["model_type"]?.string else {
+      throw ModelError(
+        .badConfiguration,
+        "\(path)/config.json names no 'model_type'. Known are: \(ModelFamily.knownTypes.joined(separator: ", ")).")
+    }
+    family = try ModelFamily.of(type: type)
+    var reader = ModelSettings(settings)
+    model = family.read(&reader)
+    if !reader.problems.isEmpty {
+      throw ModelError(
+        .unsupported,
+        "\(path)/config.json asks for what this program does not have:"
+          + reader.problems.map { "\n  \($0)" }.joined())
+    }
+    var ends = settings["eos_token_id"]
+    if FileManager.default.fileExists(atPath: path + "/generation_config.json") {
+      ends = try PretrainedModel.object(path + "/generation_config.json")["eos_token_id"] ?? ends
+    }
+    endTokens = Set((ends?.array ?? [ends].compactMap(\.self)).compactMap { $0.integer.flatMap(Int32.init(exactly:)) })
+  }
+
+  /// The weights as inputs of programs, mapped where they can be used in place.
+  package func weights(_ precision: WeightPrecision = .stored) throws(ModelError) -> WeightBinding {
+    let files: WeightFiles
+    do {
+      files = try WeightFiles(path: path)
+    } catch {
+      throw ModelError(.cannotRead, "Cannot read the weights in \(path).", cause: error)
+    }
+    return try WeightBinding(family, model, to: StoredTensors(files), precision: precision)
+  }
+
+  /// The tokenizer that belongs to the model.
+  public func tokenizer() throws(ModelError) -> any Tokenizer {
+    do {
+      return try TokenizerFile.read(path: path + "/tokenizer.json")
+    } catch {
+      throw ModelError(.cannotRead, "Cannot read the tokenizer of the model in \(path).", cause: error)
+    }
+  }
+
+  private static func object(_ file: String) throws(ModelError) -> JSONObject {
+    do {
+      let mapped = try MappedFile(path: file)
+      if case .object(let object) = try JSONValue(parsing: mapped.bytes) { return object }
+    } catch {
+      throw ModelError(
+        .badConfiguration, "Cannot read \(file). A model's folder holds config.json and model.safetensors.",
+        cause: error)
+    }
+    throw ModelError(.badConfiguration, "\(file) is not a JSON object.")
+  }
+}

@@ -1,0 +1,180 @@
+// From the tensors of a checkpoint to the inputs of a model's programs.
+//
+// Invariant: nothing is guessed. Every missing, unexpected and misshaped tensor is found before any is read, and all are
+// reported at once. What can be used in place is: a weight is copied only where it must be converted, transposed or joined.
+
+internal import Core
+package import Networks
+package import Tensors
+
+/// In which type weights are held.
+package enum WeightPrecision: String, CaseIterable, Sendable {
+  /// As in the file.
+  case stored
+  case float32
+  case bfloat16
+}
+
+/// A model's weights, bound to the tensors of a checkpoint.
+package struct WeightBinding {
+  /// The parameters as placeholders of the forms in which they are held.
+  package let store: WeightStore
+  /// A value for each of the store's parameters, in their order.
+  package let values: [TensorData]
+
+  /// - Throws: `ModelError` that lists all that does not fit.
+  init(
+    _ family: ModelFamily, _ model: any LanguageModel, to stored: StoredTensors, precision: WeightPrecision
+  ) throws(ModelError) {
+    let parameters = model.parameters
+    let sources = family.sources(model, parameters)
+    var matcher = Matcher(stored.tensors, prefix: family.prefix)
+    let found = parameters.map { matcher.find($0, sources[$0.name] ?? .tensor($0.name)) }
+    try matcher.finish(ignored: family.ignored, type: family.types[0])
+
+    var forms: [String: StoredForm] = [:]
+    for (parameter, part) in zip(parameters, found) where parameter.role != .vector {
+      forms[parameter.name] = precision.form(part!.form)
+    }
+    store = WeightStore(stored: forms)
+    model.declare(in: store)
+    var values: [TensorData] = []
+    for (parameter, part) in zip(parameters, found) {
+      values.append(try part!.value(parameter.shape, as: forms[parameter.name] ?? .dense(.float32)))
+    }
+    self.values = values
+  }
+}
+
+extension WeightPrecision {
+  func form(_ stored: StoredForm) -> StoredForm {
+    switch (self, stored) {
+    case (.float32, .dense): .dense(.float32)
+    case (.bfloat16, .dense): .dense(.bfloat16)
+    case (.stored, .dense(.float64)): .dense(.float32)
+    case (.stored, _): stored
+    }
+  }
+}
+
+/// Finds parameters among tensors and keeps what does not fit.
+private struct Matcher {
+  let tensors: [String: MappedTensor]
+  let prefix: String
+  var unused: Set<String>
+  var problems: [String] = []
+
+  init(_ tensors: [String: MappedTensor], prefix: String) {
+    self.tensors = tensors
+    self.prefix = prefix
+    unused = Set(tensors.keys)
+  }
+
+  /// nil: a problem was noted.
+  mutating func find(_ parameter: Parameter, _ source: ParameterSource) -> BoundParameter? {
+    let arrays = source.names.compactMap { take($0) }
+    guard arrays.count == source.names.count else { return nil }
+    let expected: [Int]
+    switch source {
+    case .tensor: expected = parameter.shape.dimensions
+    case .stacked: expected = Array(parameter.shape.dimensions.dropFirst())
+    case .rows(_, _, let count, let transposed):
+      let whole = [count] + parameter.shape.dimensions.dropFirst()
+      expected = transposed ? whole.reversed() : whole
+    }
+    return check(arrays, source, expected)
+  }
+
+  private mutating func take(_ name: String) -> (name: String, tensor: MappedTensor)? {
+    let bare = name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
+    for candidate in [name, bare] {
+      if let tensor = tensors[candidate] {
+        unused.remove(candidate)
+        return (candidate, tensor)
+      }
+    }
+    problems.append("'\(name)' is missing.")
+    return nil
+  }
+
+  private mutating func check(
+    _ arrays: [(name: String, tensor: MappedTensor)], _ source: ParameterSource, _ expected: [Int]
+  ) -> BoundParameter? {
+    for (name, tensor) in arrays {
+      if tensor.dimensions != expected {
+        problems.append("'\(name)' has the shape \(tensor.dimensions), not \(expected).")
+        return nil
+      }
+      guard let form = tensor.form else {
+        problems.append("'\(name)' is of the type \(tensor.typeName), which this program does not compute with.")
+        return nil
+      }
+      if case .dense(let element) = form, !element.isFloat {
+        problems.append("'\(name)' does not hold floating-point numbers.")
+        return nil
+      }
+    }
+    return BoundParameter(source: source, tensors: arrays.map(\.tensor), form: arrays[0].tensor.form!)
+  }
+
+  /// - Throws: if there was a problem, or if tensors are left over.
+  mutating func finish(ignored: [String], type: String) throws(ModelError) {
+    for name in unused.sorted() where !ignored.contains(where: name.hasSuffix) && name != "lm_head.weight" {
+      problems.append("'\(name)' is not part of a \(type) model of this configuration.")
+    }
+    if problems.isEmpty { return }
+    let shown = problems.prefix(40).map { "\n  \($0)" }.joined()
+    let more = problems.count > 40 ? "\n  and \(problems.count - 40) more." : ""
+    throw ModelError(
+      .badWeights, "The tensors do not fit config.json; check that both are of the same model:\(shown)\(more)")
+  }
+}
+
+/// A parameter and the tensors that hold it.
+private struct BoundParameter {
+  var source: ParameterSource
+  var tensors: [MappedTensor]
+  var form: StoredForm
+
+  func value(_ shape: Shape, as wanted: StoredForm) throws(ModelError) -> TensorData {
+    do {
+      switch source {
+      case .tensor where form == wanted: return tensors[0].data(form.type(shape))
+      case .tensor: return try evaluate([converted(tensors[0], shape, to: wanted)])[0]
+      case .rows(let rows, _, _, let transposed):
+        let whole = dense(tensors[0], Shape(tensors[0].dimensions))
+        let part = (transposed && whole.rank == 2 ? whole.transposed() : whole).sliced(rows, axis: 0)
+        return try evaluate([part.cast(wanted.element)])[0]
+      case .stacked: return try stacked(shape, as: wanted)
+      }
+    } catch {
+      throw ModelError(.cannotRead, "A weight could not be converted.", cause: error)
+    }
+  }
+
+  private func dense(_ tensor: MappedTensor, _ shape: Shape) -> Tensor {
+    Tensor(tensor.data(tensor.form!.type(shape)))
+  }
+
+  private func converted(_ tensor: MappedTensor, _ shape: Shape, to wanted: StoredForm) -> Tensor {
+    tensor.form!.value(of: dense(tensor, shape)).cast(wanted.element)
+  }
+
+  /// The tensors one after another; each is converted by itself, so that never more than one is held twice.
+  private func stacked(_ shape: Shape, as wanted: StoredForm) throws -> TensorData {
+    let type = wanted.type(shape)
+    let result = TensorData(type)
+    let part = Shape(Array(shape.dimensions.dropFirst()))
+    let bytes = type.bytes / max(1, shape[0])
+    for (index, tensor) in tensors.enumerated() {
+      let target = UnsafeMutableRawBufferPointer(rebasing: result.bytes[(index * bytes)..<((index + 1) * bytes)])
+      if tensor.form == wanted {
+        target.copyMemory(from: tensor.bytes)
+      } else {
+        let value = try evaluate([converted(tensor, part, to: wanted)])[0]
+        withExtendedLifetime(value) { target.copyMemory(from: UnsafeRawBufferPointer(value.bytes)) }
+      }
+    }
+    return result
+  }
+}

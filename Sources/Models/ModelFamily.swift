@@ -1,0 +1,66 @@
+// The architectures that this package knows, each a value that says how it is recognised, read and stored. The list of
+// families is `ModelFamily.all` and nothing else.
+
+internal import Core
+package import Networks
+internal import Tensors
+
+/// One architecture.
+package struct ModelFamily: Sendable {
+  /// The values of `model_type` in config.json that mean this family.
+  package let types: [String]
+  /// What files of the bare model, without its head, leave out in front of names.
+  var prefix = "model."
+  /// Endings of tensors that files may hold and that are computed, not trained.
+  var ignored: [String] = []
+  /// The value of `general.architecture` in GGUF files; nil: there is none.
+  package var gguf: String?
+  /// From config.json, collecting what this package cannot do.
+  let read: @Sendable (inout ModelSettings) -> any LanguageModel
+  /// Where a file holds those parameters that it does not hold as tensors of their own names.
+  var sources: @Sendable (any LanguageModel, [Parameter]) -> [String: ParameterSource] = { _, _ in [:] }
+
+  init(
+    types: [String], prefix: String = "model.", ignored: [String] = [], gguf: String? = nil,
+    read: @escaping @Sendable (inout ModelSettings) -> any LanguageModel
+  ) {
+    self.types = types
+    self.prefix = prefix
+    self.ignored = ignored
+    self.gguf = gguf
+    self.read = read
+  }
+
+  /// The known families.
+  package static let all: [ModelFamily] = [.gpt2, .llama, .tachornis]
+
+  /// All values of `model_type` that are known.
+  package static var knownTypes: [String] { all.flatMap(\.types) }
+
+  /// The family of a `model_type`.
+  package static func of(type: String) throws(ModelError) -> ModelFamily {
+    if let family = all.first(where: { $0.types.contains(type) }) { return family }
+    throw ModelError(
+      .unknownType,
+      "The model type '\(type)' is not known. Known are: \(knownTypes.joined(separator: ", ")). To add it, see the "
+        + "documentation, \"Adding a model\".")
+  }
+}
+
+/// Where a file holds the values of a parameter.
+enum ParameterSource: Hashable, Sendable {
+  /// A tensor of the parameter's shape.
+  case tensor(String)
+  /// Rows of a tensor of `count` rows, which is stored as its transpose or not.
+  case rows(Range<Int>, of: String, count: Int, transposed: Bool)
+  /// One tensor for each index of the parameter's first axis.
+  case stacked([String])
+
+  /// The tensors that are read.
+  var names: [String] {
+    switch self {
+    case .tensor(let name), .rows(_, let name, _, _): [name]
+    case .stacked(let names): names
+    }
+  }
+}
