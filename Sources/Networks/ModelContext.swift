@@ -115,11 +115,8 @@ public final class ModelContext {
     switch cached.storage {
     case .float(let element): return (write(rows.cast(element), name), nil)
     case .int8:
-      // One factor for each position and head, so that the largest element is ±127.
-      let largest = rows.cast(.float32).absolute().max([3])
-      let scale = largest * (1 / 127.0)
-      let steps = (scale .> 0).select(rows.cast(.float32) / scale.expanded(at: -1), 0).round()
-      return (write(steps.cast(.int8), name), write(scale, name + ".scales"))
+      let (steps, scales) = rows.quantizedRows()
+      return (write(steps, name), write(scales, name + ".scales"))
     }
   }
 }

@@ -1,8 +1,10 @@
 public import ArgumentParser
 public import Formats
+import Models
 public import Networks
 
 // Choices of the libraries as values of options.
 
+extension Precision: ExpressibleByArgument {}
 extension WeightPrecision: ExpressibleByArgument {}
 extension SplitRule: ExpressibleByArgument {}
