@@ -2,6 +2,7 @@
 // and configurations that none of Hugging Face's layouts has words for in our own.
 
 internal import Networks
+internal import Tensors
 
 extension ModelFamily {
   static let gpt2 = ModelFamily(layout: .gpt2)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CPUBackend
 import Formats
+import Models
 import Networks
 import Tensors
 import Training
