@@ -18,23 +18,37 @@ import Testing
     let sinks = options.window == nil ? nil : Tensor.normal([heads], key: key, stream: 4)
     let whole = ModelContext.training().attend(q, k, v, layer: 0, options: options, sinks: sinks)
 
-    // The first sequence's prompt has 3 tokens, the other's 4; both are padded with what must not be seen.
-    let prefill = ModelContext.prefill(capacity: length + 2)
-    func start(_ x: Tensor) -> Tensor { x.sliced(0..<4, axis: 1) }
-    _ = prefill.attend(start(q), start(k), start(v), layer: 0, options: options, sinks: sinks)
-    var caches = prefill.caches
-    #expect(caches[0].keys.shape == [batch, kvHeads, length + 2, size])
-    for offset in 0..<3 {
-      let at = [3 + offset, 4 + offset]
-      func token(_ x: Tensor) -> Tensor {
-        .concatenate(at.enumerated().map { x.sliced($0..<($0 + 1), axis: 0).sliced($1..<($1 + 1), axis: 1) })
+    // The first sequence goes on after 3 tokens of the first pass's 4, the second after all.
+    var caches: [TensorData] = []
+    for (starts, count) in [([0, 0], 4), ([3, 4], 1), ([4, 5], 2)] {
+      func rows(_ x: Tensor) -> Tensor {
+        .concatenate(starts.enumerated().map { x.sliced($0..<($0 + 1), axis: 0).sliced($1..<($1 + count), axis: 1) })
       }
-      let decode = ModelContext.decode(positions: Tensor(at.map(Int32.init)), caches: caches)
-      let one = decode.attend(token(q), token(k), token(v), layer: 0, options: options, sinks: sinks)
-      let values = try run([one, token(whole)])
-      #expect(distance(values[0].doubles, values[1].doubles) < 1e-5, "position \(at)")
-      caches = decode.caches
+      let context = ModelContext.cached(
+        start: Tensor(starts.map(Int32.init)), capacity: length + 2, storage: .float(.float32))
+      let some = context.attend(rows(q), rows(k), rows(v), layer: 0, options: options, sinks: sinks)
+      #expect(context.caches.map(\.past.shape) == Array(repeating: [batch, length + 2, kvHeads, size], count: 2))
+      if caches.isEmpty { caches = context.caches.map { TensorData($0.past.type) } }
+      let program = Program(
+        inputs: context.caches.map(\.past), outputs: [some, rows(whole)] + context.caches.map(\.new))
+      let values = try ReferenceBackend().compile(program).run(caches).map { $0.copy() }
+      #expect(distance(values[0].doubles, values[1].doubles) < 1e-5, "positions from \(starts)")
+      caches = Array(values.dropFirst(2))
     }
+  }
+
+  @Test func int8CachesAreNearlyExact() throws {
+    let key = Tensor.full(Int64(5), .scalar)
+    let q = Tensor.normal([1, 6, 4, 8], key: key, stream: 1)
+    let (k, v) = (Tensor.normal([1, 6, 2, 8], key: key, stream: 2), Tensor.normal([1, 6, 2, 8], key: key, stream: 3))
+    let whole = ModelContext.training().attend(q, k, v, layer: 0, options: Attention(scale: 0.4))
+    let context = ModelContext.cached(start: Tensor([Int32(0)]), capacity: 6, storage: .int8)
+    let cached = context.attend(q, k, v, layer: 0, options: Attention(scale: 0.4))
+    #expect(context.caches.map(\.past.element) == [.int8, .float32, .int8, .float32])
+    let program = Program(inputs: context.caches.map(\.past), outputs: [cached, whole])
+    let values = try ReferenceBackend().compile(program).run(context.caches.map { TensorData($0.past.type) })
+    let error = distance(values[0].doubles, values[1].doubles)
+    #expect(error > 0 && error < 0.05)
   }
 
   @Test func dropoutKeepsTheMeanAndDropsAnewEachTime() throws {
