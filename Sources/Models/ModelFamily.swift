@@ -32,7 +32,7 @@ package struct ModelFamily: Sendable {
   }
 
   /// The known families.
-  package static let all: [ModelFamily] = [.gpt2, .llama, .tachornis]
+  package static let all: [ModelFamily] = [.gpt2, .llama, .qwen3, .tachornis]
 
   /// All values of `model_type` that are known.
   package static var knownTypes: [String] { all.flatMap(\.types) }

@@ -6,11 +6,17 @@ public import Tensors
 public enum StoredForm: Hashable, Sendable {
   /// Elements of one float type.
   case dense(ElementType)
+  /// Quantised along rows; the model computes with float32, and passes turn that into products with the blocks themselves.
+  case blocks(BlockFormat)
 
   /// The type of the placeholder of a parameter of `shape`.
+  ///
+  /// - Precondition: rows are whole blocks.
   public func type(_ shape: Shape) -> TensorType {
     switch self {
     case .dense(let element): TensorType(element, shape)
+    case .blocks(let format):
+      TensorType(.uint8, Shape(shape.dimensions.dropLast() + [format.rowBytes(columns: shape[-1])!]))
     }
   }
 
@@ -18,6 +24,7 @@ public enum StoredForm: Hashable, Sendable {
   package var element: ElementType {
     switch self {
     case .dense(let element): element
+    case .blocks: .float32
     }
   }
 
@@ -25,6 +32,7 @@ public enum StoredForm: Hashable, Sendable {
   package func value(of placeholder: Tensor) -> Tensor {
     switch self {
     case .dense: placeholder
+    case .blocks(let format): placeholder.dequantized(format)
     }
   }
 }

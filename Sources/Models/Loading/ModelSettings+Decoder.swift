@@ -51,7 +51,8 @@ extension ModelSettings {
       case "sliding_attention": return window
       case "full_attention": return nil
       case let kind:
-        report("'layer_types' has \(kind ?? "what is no text"), but only sliding_attention and full_attention are known.")
+        report(
+          "'layer_types' has \(kind ?? "what is no text"), but only sliding_attention and full_attention are known.")
         return nil
       }
     }

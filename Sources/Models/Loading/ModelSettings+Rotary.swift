@@ -47,7 +47,8 @@ extension ModelSettings {
     case "yarn": return .yarn(yarn(&p, original))
     case "longrope", "su": return longRope(&p, original, context)
     default:
-      report("rotary embedding of type \(kind.json) is not known, only default, linear, dynamic, yarn, llama3, longrope.")
+      report(
+        "rotary embedding of type \(kind.json) is not known, only default, linear, dynamic, yarn, llama3, longrope.")
       return nil
     }
   }

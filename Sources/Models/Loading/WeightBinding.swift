@@ -52,7 +52,7 @@ extension WeightPrecision {
     case (.float32, .dense): .dense(.float32)
     case (.bfloat16, .dense): .dense(.bfloat16)
     case (.stored, .dense(.float64)): .dense(.float32)
-    case (.stored, _): stored
+    case (.stored, _), (_, .blocks): stored
     }
   }
 }

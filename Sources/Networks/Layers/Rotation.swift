@@ -37,13 +37,13 @@ public struct Rotation: Sendable {
   public func callAsFunction(_ x: Tensor) -> Tensor {
     if x.shape[-1] == size { return x.rotary(cosines: cosines, sines: sines, interleaved: interleaved) }
     let parts = x.split([size, x.shape[-1] - size])
-    return .concatenate([parts[0].rotary(cosines: cosines, sines: sines, interleaved: interleaved), parts[1]], axis: -1)
+    return .concatenate(
+      [parts[0].rotary(cosines: cosines, sines: sines, interleaved: interleaved), parts[1]], axis: -1)
   }
 
   /// float32 [size / 2]; where a scaling depends on the length of the text, on the largest position.
-  private static func frequencies(
-    _ positions: Tensor, _ size: Int, _ base: Double, _ scaling: RotaryScaling?
-  ) -> Tensor {
+  private static func frequencies(_ positions: Tensor, _ size: Int, _ base: Double, _ scaling: RotaryScaling?) -> Tensor
+  {
     func constant(_ values: [Double]) -> Tensor { Tensor(values.map { Float($0) }) }
     guard let scaling else { return constant(RotaryScaling.frequencies(size: size, base: base)) }
     let usual = constant(scaling.frequencies(size: size, base: base))
