@@ -253,6 +253,8 @@ a {%- if true -%} b {%- endif -%} c {{- 1 -}} d {{ 2 -}} e {{- 3 }} f
 {{ list[true] }} {{ text[yes] }} {{ object[none] }}|{{ {"1": 2}[1] }}|{{ {1: 2}[1] }} {{ {1: 2}[true] }} {{ {1: 2}["1"] }}|
 {{ "é" == "e\u0301" }} {{ "e\u0301"|length }} {{ "e\u0301" in "é" }} {{ {"é": 1}["e\u0301"] is defined }} {{ ["é", "e\u0301"]|unique|list|length }} {{ "\r\n"|length }} {{ "\r\n".split("\n")|length }} {{ "👩‍👩‍👧"|length }} {{ "👩‍👩‍👧"[0] == "👩" }}
 {{ "x" * 3 ~ "y" }} {{ 1 ~ 2 * 3 }} {{ 1 + 2 ~ 3 }} {{ "a" ~ "b" == "ab" }} {{ not true or true }} {{ 1 - -1 }} {{ 2 - 1|abs }} {{ "1" + "2"|int|string|string }}
+{{ nothing|map("upper")|list }} {{ 0|select|list }} {{ false|selectattr("a")|list }} {{ 0 % -2.5 }} {{ 0.0 // -2 }} {{ "x" % [1] }} {{ list|truncate(5) }} {{ missing|truncate(5) }}
+{{ nothing[1:] }}
 """.strip("\n").split("\n")
 
 # Templates with line breaks, which trim_blocks and lstrip_blocks concern.

@@ -321,7 +321,7 @@ extension TemplateRenderer {
     case .sequence(let sequence) where sequence.kind.isIndexed:
       let kind: TemplateSequence.Kind = sequence.kind == .list ? .list : .tuple
       return try self.sequence(kind, indices(sequence.elements.count).map { sequence.elements[$0] })
-    default: return .undefined("a slice of a value of type \(value.typeName)")
+    default: throw failure("a slice is of a string or a list, not of a value of type \(value.typeName).")
     }
   }
 }

@@ -44,7 +44,7 @@ extension TemplateRenderer {
     case "center":
       return try call("center", ofString: try text(of: value), try renamed(arguments, name, ["width"], [.integer(80)]))
     case "indent": return .string(try indented(value, arguments))
-    case "truncate": return .string(try truncated(value, arguments))
+    case "truncate": return try truncated(value, arguments)
     case "format":
       let format = try text(of: value)
       guard arguments.named.isEmpty || arguments.positional.isEmpty else {
@@ -187,21 +187,21 @@ extension TemplateRenderer {
     return result
   }
 
-  private func truncated(_ value: TemplateValue, _ arguments: TemplateArguments) throws(FormatsError) -> String {
+  private func truncated(_ value: TemplateValue, _ arguments: TemplateArguments) throws(FormatsError) -> TemplateValue {
     let bound = try bind(arguments, "truncate", ["length", "killwords", "end", "leeway"])
-    guard let text = value.string else { throw failure("truncate needs a string, but got a \(value.typeName).") }
-    try charge(8 * text.utf8.count)
     let end = try string(bound[2], "truncate") ?? "..."
     let length = try integer(bound[0], "truncate") ?? 255
     let leeway = try integer(bound[3], "truncate") ?? 5
-    let scalars = Array(text.unicodeScalars)
     let ending = end.unicodeScalars.count
     guard length >= ending, leeway >= 0 else {
       throw failure("truncate needs a length of at least \(ending), but got \(length).")
     }
-    guard scalars.count > length, scalars.count - length > leeway else { return text }
-    let kept = PythonText.text(scalars[..<(length - ending)])
-    return (bound[1]?.isTrue == true ? kept : PythonText.splitFromRight(kept, " ", limit: 1)[0]) + end
+    let excess = try self.length(of: value) - length
+    guard excess > leeway else { return value }
+    guard let text = value.string else { throw failure("truncate needs a string, but got a \(value.typeName).") }
+    try charge(8 * text.utf8.count)
+    let kept = String(text.unicodeScalars.prefix(length - ending))
+    return .string((bound[1]?.isTrue == true ? kept : PythonText.splitFromRight(kept, " ", limit: 1)[0]) + end)
   }
 
   private func urlEncoded(_ value: TemplateValue) throws(FormatsError) -> String {

@@ -96,9 +96,16 @@ extension TemplateRenderer {
       let value = if let named { named } else { try next() }
       result += try self.field(field, percent: type, value)
     }
-    var takesRest = used >= positional.count
-    if case .dictionary = value { takesRest = true }
-    guard takesRest else { throw failure("the format has fewer directives than there are values.") }
+    // Python takes a list for a mapping, which need not be used up.
+    let isMapping =
+      switch value {
+      case .dictionary: true
+      case .sequence(let sequence): sequence.kind == .list
+      default: false
+      }
+    guard isMapping || used >= positional.count else {
+      throw failure("the format has fewer directives than there are values.")
+    }
     return result
   }
 

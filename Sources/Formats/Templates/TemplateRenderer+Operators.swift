@@ -107,8 +107,9 @@ extension TemplateRenderer {
       if operation == .divide { return .float(left / right) }
       var remainder = left.truncatingRemainder(dividingBy: right)
       if remainder != 0, (remainder < 0) != (right < 0) { remainder += right }
-      if operation == .modulo { return .float(remainder) }
-      return .float(((left - remainder) / right).rounded())
+      if operation == .modulo { return .float(remainder == 0 ? Double(signOf: right, magnitudeOf: 0) : remainder) }
+      let quotient = ((left - remainder) / right).rounded()
+      return .float(quotient == 0 ? Double(signOf: left / right, magnitudeOf: 0) : quotient)
     case .power:
       guard left != 0 || right >= 0 else { throw failure("0 has no negative power.") }
       guard left >= 0 || right == right.rounded() else { throw failure("a root of a negative number is not real.") }

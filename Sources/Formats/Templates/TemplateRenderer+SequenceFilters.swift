@@ -239,6 +239,8 @@ extension TemplateRenderer {
     case "select", "reject", "selectattr", "rejectattr": break
     default: return nil
     }
+    // As for `map`: nothing is in none, 0 or false.
+    guard value.isTrue else { return .iterator([]) }
     let takesAttribute = name.hasSuffix("attr")
     var rest = arguments
     var path: TemplateValue?
@@ -262,6 +264,7 @@ extension TemplateRenderer {
   }
 
   private func mapped(_ value: TemplateValue, _ arguments: TemplateArguments) throws(FormatsError) -> TemplateValue {
+    guard value.isTrue else { return .iterator([]) }
     var result: [TemplateValue] = []
     let elements = try elements(of: value, for: "map")
     if arguments.positional.isEmpty {
