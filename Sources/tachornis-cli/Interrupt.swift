@@ -20,5 +20,11 @@ enum Interrupt {
     }
   }
 
+  /// Ctrl-C ends the process again, as it does by itself.
+  static func forget() {
+    asked.store(0, ordering: .relaxed)
+    for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+  }
+
   static var isAsked: Bool { asked.load(ordering: .relaxed) > 0 }
 }

@@ -11,10 +11,12 @@ struct Tachornis: ParsableCommand {
       tachornis quickstart                a model in two minutes, from nothing
       tachornis train --data book.txt     the same on your own text
       tachornis generate --model runs/book --prompt "Once"
+      tachornis chat --model Qwen3-0.6B   talk with a model that you have downloaded
       """,
     version: "0.1.0",
     subcommands: [
-      Quickstart.self, Train.self, Generate.self, Evaluate.self, Tokenize.self, BenchCommand.self, Profile.self,
+      Quickstart.self, Train.self, Generate.self, Chat.self, Evaluate.self, Tokenize.self, BenchCommand.self,
+      Profile.self,
       Doctor.self, Inspect.self,
     ])
 

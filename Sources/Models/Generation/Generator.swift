@@ -94,7 +94,10 @@ public final class Generator {
   /// The logits of what follows on a text, which is read as far as it is not in the caches.
   ///
   /// - Parameter expecting: how many tokens will follow, so that the caches need not grow soon.
-  package func logits(after text: [Int32], expecting: Int = 0) throws -> [Float] {
+  /// - Parameter inspect: told of each instruction as it ends.
+  package func logits(
+    after text: [Int32], expecting: Int = 0, inspect: ((Program.Instruction, Program) throws -> Void)? = nil
+  ) throws -> [Float] {
     var known = zip(read, text).prefix { $0 == $1 }.count
     if known == text.count { known -= 1 }
     read.removeSubrange(known...)
@@ -104,7 +107,10 @@ public final class Generator {
       let tokens = Array(text[read.count...].prefix(Generator.chunk))
       start[0] = .integer(Int64(read.count))
       let executable = try program(tokens.count)
-      logits = try executable.run([TensorData(tokens, shape: [1, tokens.count]), start] + weights + caches)[0]
+      let inputs = [TensorData(tokens, shape: [1, tokens.count]), start] + weights + caches
+      logits = try executable.run(
+        inputs, extent: nil,
+        inspect: inspect.map { inspect in { instruction, _ in try inspect(instruction, executable.program) } })[0]
       read += tokens
     }
     return logits!.floats

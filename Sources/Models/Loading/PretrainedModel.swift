@@ -66,6 +66,15 @@ public struct PretrainedModel: Sendable {
     }
   }
 
+  /// How the model wants its conversations written.
+  public func chatTemplate() throws(ModelError) -> ChatTemplate {
+    do {
+      return try ChatTemplate(directory: path)
+    } catch {
+      throw ModelError(.cannotRead, "The model in \(path) cannot be talked with. \(error.message)", cause: error)
+    }
+  }
+
   private static func object(_ file: String) throws(ModelError) -> JSONObject {
     do {
       let mapped = try MappedFile(path: file)

@@ -65,18 +65,18 @@ struct KernelBenchmark {
 }
 
 /// The median time of a call of `body`, in seconds: a few to warm up, then at least five for about `seconds`.
-func medianTime(seconds: Double, _ body: () -> Void) -> Double {
+func medianTime(seconds: Double, _ body: () throws -> Void) rethrows -> Double {
   let clock = ContinuousClock()
   var begin = clock.now
   for _ in 0..<3 {
-    body()
+    try body()
     if clock.now - begin > .seconds(1) { break }
   }
   var times: [Double] = []
   begin = clock.now
   while times.count < 5 || (clock.now - begin < .seconds(seconds) && times.count < 2000) {
     let start = clock.now
-    body()
+    try body()
     times.append((clock.now - start) / .seconds(1))
     // What takes seconds is not run five times.
     if times.count >= 3, clock.now - begin > .seconds(4 * seconds + 4) { break }

@@ -17,6 +17,7 @@ struct BenchCommand: ParsableCommand {
         tachornis bench --filter peaks
         tachornis bench --json --threads 1 > bench.jsonl
         tachornis bench --vocabulary gpt2.tiktoken --text book.txt
+        tachornis bench --model llama-Q4_K_M.gguf --prompt 512 --tokens 64
       """)
 
   @Flag(help: "Print one JSON object a line instead of a table.")
@@ -39,7 +40,17 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("A text to encode; may be repeated.", valueName: "file"))
   var text: [String] = []
 
+  @Option(help: ArgumentHelp("Measure reading and writing with this model instead of kernels.", valueName: "path"))
+  var model: String?
+
+  @Option(help: ArgumentHelp("With --model: tokens of the prompt.", valueName: "n"))
+  var prompt = 512
+
+  @Option(help: ArgumentHelp("With --model: tokens that are written behind it.", valueName: "n"))
+  var tokens = 64
+
   func validate() throws {
+    if prompt < 1 || tokens < 1 { throw ValidationError("--prompt and --tokens must be 1 or more") }
     if (vocabulary == nil) != text.isEmpty {
       throw ValidationError("--vocabulary and --text belong together: the one says how to encode, the other what")
     }
@@ -54,6 +65,12 @@ struct BenchCommand: ParsableCommand {
   func run() throws {
     if let vocabulary {
       try runTokenizerBenchmark(vocabulary: vocabulary, texts: text, json: json, seconds: seconds) { print($0) }
+      return
+    }
+    if let model {
+      try runModelBenchmark(
+        model: model, prompt: prompt, tokens: tokens, threads: threads, json: json, seconds: seconds
+      ) { print($0) }
       return
     }
     let measured = runKernelBenchmarks(filter: filter, json: json, threads: threads, seconds: seconds) { print($0) }

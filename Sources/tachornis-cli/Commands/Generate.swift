@@ -1,24 +1,21 @@
 import ArgumentParser
-import CPUBackend
+import Core
 import Formats
 import Models
-import Networks
-import Tensors
-import Training
 
 struct Generate: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Continue a text with a trained model.",
+    abstract: "Continue a text with a model.",
     discussion: """
       Examples:
         tachornis generate --model runs/book --prompt "Once upon a time"
         tachornis generate --model runs/book --prompt "1 + 2 =" --tokens 8 --temperature 0
+        tachornis generate --model llama-3.2-1b-Q4_K_M.gguf --prompt "The capital of France is" --timings
 
       The text alone, prompt included, goes to standard output.
       """)
 
-  @Option(help: "A run's folder, a checkpoint, or a folder with config.json, model.safetensors and tokenizer.json.")
-  var model: String
+  @OptionGroup var options: ModelOptions
 
   @Option(help: "The text to go on from.")
   var prompt: String
@@ -26,44 +23,64 @@ struct Generate: ParsableCommand {
   @Option(help: "The most tokens to add.")
   var tokens = 200
 
-  @Option(help: "0 always takes the likeliest token; 1 samples from the model's own distribution.")
-  var temperature = 0.8
-
-  @Option(help: "Sample from the likeliest so many tokens only.")
-  var topK: Int?
-
-  @Option(help: "The same seed gives the same text.")
-  var seed: UInt64 = 1
-
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
-
-  @Option(help: "The type of weights: stored (as in the file), float32 or bfloat16.")
-  var precision: WeightPrecision = .stored
-
   func validate() throws {
     if tokens < 0 { throw ValidationError("--tokens is \(tokens); it must not be negative.") }
-    if !(temperature >= 0 && temperature.isFinite) {
-      throw ValidationError("--temperature is \(temperature); it must be 0 or more.")
-    }
-    if let topK, topK < 1 { throw ValidationError("--top-k is \(topK); it must be 1 or more.") }
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }
 
   func run() throws {
-    let loaded = try LoadedModel(path: model)
-    let backend = CPUBackend(threads: threads)
-    DefaultBackend.use(backend)
-    let generator = try Generator(loaded.pretrained, precision: precision, backend: backend)
+    let clock = MonotonicClock()
+    let begin = clock.seconds
+    let (loaded, generator) = try options.load()
     var start = loaded.tokenizer.encode(prompt)
     writeOutput(prompt)
     if start.isEmpty { start = [loaded.tokenizer.endOfText ?? 0] }
-    var sampler = Sampler(temperature: temperature, topK: topK, seed: seed)
+    var sampler = options.sampler
     var decoder = StreamingDecoder(loaded.tokenizer)
+    var stopwatch = GenerationTimes(prompt: start.count, clock: clock, begin: begin)
     try generator.generate(start, count: tokens, ends: loaded.ends, sampler: &sampler) { token in
+      stopwatch.count()
       writeOutput(decoder.push(token))
       return true
     }
     writeOutput(decoder.finish() + "\n")
+    if options.timings { Failure.writeError(stopwatch.description + "\n") }
+  }
+}
+
+/// How long a text took.
+struct GenerationTimes: CustomStringConvertible {
+  let prompt: Int
+  private let clock: MonotonicClock
+  private let begin: Double
+  private let read: Double
+  private var first: Double?
+  private var last = 0.0
+  private var tokens = 0
+
+  /// - Parameter begin: when the model began to be loaded, or the prompt to be read.
+  init(prompt: Int, clock: MonotonicClock, begin: Double) {
+    self.prompt = prompt
+    self.clock = clock
+    self.begin = begin
+    read = clock.seconds
+  }
+
+  /// A token was written.
+  mutating func count() {
+    last = clock.seconds
+    if first == nil { first = last }
+    tokens += 1
+  }
+
+  var description: String {
+    guard let first else { return "nothing was written" }
+    func rate(_ tokens: Int, _ seconds: Double) -> String { Numerals.fixed(Double(tokens) / max(seconds, 1e-9), 1) }
+    var parts = [
+      "loaded in \(Numerals.fixed(read - begin, 3)) s",
+      "first token after \(Numerals.fixed(first - begin, 3)) s",
+      "\(prompt) tokens of the prompt at \(rate(prompt, first - read)) tokens/s",
+    ]
+    if tokens > 1 { parts.append("\(tokens) tokens written at \(rate(tokens - 1, last - first)) tokens/s") }
+    return parts.joined(separator: ", ")
   }
 }

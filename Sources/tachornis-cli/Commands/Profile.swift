@@ -1,6 +1,7 @@
 import ArgumentParser
 import CPUBackend
 import Core
+import FoundationEssentials
 import Models
 import Networks
 import Tensors
@@ -8,16 +9,19 @@ import Training
 
 struct Profile: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show where the time of a training step goes.",
+    abstract: "Show where the time of a training step goes, or of reading and writing with a model.",
     discussion: """
-      Example:
+      Examples:
         tachornis profile --model gpt2-10m --vocabulary 65 --batch 8
+        tachornis profile --model llama-Q4_K_M.gguf --length 512
 
       Runs a few steps on made-up tokens, then one in which each instruction is \
-      timed, and prints them by kind.
+      timed, and prints them by kind. With a model on disk: reads a prompt of --length tokens, and writes one.
       """)
 
-  @Option(help: ArgumentHelp("The model: \(GPTPreset.all.map(\.name).joined(separator: ", ")).", valueName: "preset"))
+  @Option(
+    help: ArgumentHelp(
+      "A model on disk, or one of: \(GPTPreset.all.map(\.name).joined(separator: ", ")).", valueName: "preset or path"))
   var model = "10m"
 
   @Option(help: "Tokens that the model knows.")
@@ -54,6 +58,7 @@ struct Profile: ParsableCommand {
   func run() throws {
     let backend = CPUBackend(threads: threads)
     DefaultBackend.use(backend)
+    if FileManager.default.fileExists(atPath: model) { return try generation(backend) }
     var shape = try GPTPreset.named(model).configuration
     shape.vocabulary = vocabulary
     let length = length ?? shape.context
@@ -83,10 +88,13 @@ struct Profile: ParsableCommand {
       _ = try step(batches, state, .init(rate: 1e-4, step: number, key: Int64(number)))
       times.append(clock.seconds - start)
     }
-    let table = try timed(step, batches, state, clock)
+    var instructions = InstructionTimes(clock: clock)
+    _ = try step(batches, state, .init(rate: 1e-4, step: steps + 1, key: 1)) { instruction, _, program in
+      instructions.count(instruction, of: program)
+    }
     let median = times.sorted()[times.count / 2]
     let flops = Double(batch * length) * shape.trainingFLOPs(length: length)
-    writeOutput(table)
+    writeOutput(instructions.table)
     writeOutput(
       """
 
@@ -97,40 +105,24 @@ struct Profile: ParsableCommand {
       """)
   }
 
-  private func timed(
-    _ step: TrainingStep, _ batches: [(tokens: TensorData, targets: TensorData)], _ state: TrainingState,
-    _ clock: MonotonicClock
-  ) throws -> String {
-    struct Row {
-      var seconds = 0.0, cost = Cost(), count = 0
+  /// Reading a prompt and writing a token behind it with a model on disk.
+  private func generation(_ backend: CPUBackend) throws {
+    let pretrained = try PretrainedModel(path: model)
+    let generator = try Generator(pretrained, backend: backend)
+    let random = RandomStream(key: 1)
+    let known = pretrained.model.vocabulary
+    let text = (0...(length ?? 128)).map { Int32(random.integer(at: UInt64($0), below: known)) }
+    let clock = MonotonicClock()
+    for (title, prefix, reset) in [
+      ("reading \(text.count - 1) tokens", 1, true), ("writing one behind them", 0, false),
+    ] {
+      let part = Array(text.dropLast(prefix))
+      _ = try generator.logits(after: part)
+      if reset { generator.forget() }
+      var times = InstructionTimes(clock: clock)
+      let start = clock.seconds
+      _ = try generator.logits(after: part) { times.count($0, of: $1) }
+      writeOutput("\(title): \(Numerals.fixed((clock.seconds - start) * 1e3, 2)) ms\n\n\(times.table)\n")
     }
-    var rows: [String: Row] = [:]
-    var last = clock.seconds
-    _ = try step(batches, state, .init(rate: 1e-4, step: steps + 1, key: 1)) { instruction, _, program in
-      let now = clock.seconds
-      var name = instruction.op.name
-      if case .matmul = instruction.op {
-        name += " " + instruction.inputs.prefix(2).map { "\(program.types[$0])" }.joined(separator: " ")
-      }
-      if case .fused(let fusion) = instruction.op {
-        name += " \(fusion.shape) " + fusion.steps.map(\.op.name).filter { $0 != "constant" }.joined(separator: " ")
-      }
-      rows[name, default: Row()].seconds += now - last
-      rows[name]!.cost = rows[name]!.cost + program.cost(of: instruction)
-      rows[name]!.count += 1
-      last = clock.seconds
-    }
-    let total = rows.values.reduce(0) { $0 + $1.seconds }
-    func cell(_ text: String, _ width: Int) -> String {
-      String(repeating: " ", count: max(0, width - text.count)) + text
-    }
-    var lines = [cell("share", 7) + cell("us", 10) + cell("calls", 7) + cell("GFLOP/s", 9) + cell("GB/s", 7) + "  what"]
-    for (name, row) in rows.sorted(by: { $0.value.seconds > $1.value.seconds }) where row.seconds > total * 0.002 {
-      lines.append(
-        cell(Numerals.fixed(100 * row.seconds / total, 1) + "%", 7) + cell(Numerals.fixed(row.seconds * 1e6, 0), 10)
-          + cell("\(row.count)", 7) + cell(Numerals.fixed(row.cost.flops / row.seconds / 1e9, 0), 9)
-          + cell(Numerals.fixed(row.cost.bytes / row.seconds / 1e9, 1), 7) + "  " + name)
-    }
-    return lines.joined(separator: "\n") + "\n"
   }
 }

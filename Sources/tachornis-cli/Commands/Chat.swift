@@ -1,0 +1,126 @@
+import ArgumentParser
+import Core
+import Formats
+import FoundationEssentials
+import Models
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+struct Chat: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Talk with a model that has a chat template.",
+    discussion: """
+      Reads messages from standard input, a line each, and writes the answers. What was said before is not read again.
+
+      Examples:
+        tachornis chat --model Qwen3-0.6B
+        tachornis chat --model model-Q4_K_M.gguf --system "Answer in one sentence."
+        echo "What is a swift?" | tachornis chat --model Qwen3-0.6B --temperature 0
+
+      /clear forgets the conversation, /exit (or the end of input) ends it, Ctrl-C ends an answer.
+      """)
+
+  @OptionGroup var options: ModelOptions
+
+  @Option(help: "What the model is told before the conversation.")
+  var system: String?
+
+  @Option(help: "A file with a Jinja template, instead of the model's own.")
+  var template: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A variable that the template knows, as JSON: --set enable_thinking=false; may be repeated.",
+      valueName: "name=value"))
+  var set: [String] = []
+
+  @Option(help: "The most tokens of an answer.")
+  var tokens = 1024
+
+  func validate() throws {
+    if tokens < 1 { throw ValidationError("--tokens is \(tokens); it must be 1 or more.") }
+  }
+
+  func run() throws {
+    let (loaded, generator) = try options.load()
+    let template = try chatTemplate(loaded.pretrained)
+    let variables = try variables()
+    let opening: [JSONValue] = system.map { [["role": "system", "content": .string($0)]] } ?? []
+    var messages = opening
+    var sampler = options.sampler
+    let isTerminal = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1
+    while let line = ask(isTerminal) {
+      let text = line.trimmed
+      if text == "/exit" { break }
+      if text == "/clear" { messages = opening }
+      if text.isEmpty || text == "/clear" { continue }
+      messages.append(["role": "user", "content": .string(text)])
+      let prompt = try template.render(messages: messages, addGenerationPrompt: true, variables: variables)
+      let start = loaded.tokenizer.encode(prompt, specials: .recognized)
+      guard start.count < loaded.model.context else {
+        throw CommandError(
+          "The conversation has \(start.count) tokens and the model knows \(loaded.model.context): /clear it.")
+      }
+      let answer = try answer(start, loaded, generator, &sampler)
+      messages.append(["role": "assistant", "content": .string(answer)])
+    }
+  }
+
+  private func ask(_ isTerminal: Bool) -> String? {
+    if isTerminal { Failure.writeError("> ") }
+    return readLine()
+  }
+
+  private func answer(
+    _ start: [Int32], _ loaded: LoadedModel, _ generator: Generator, _ sampler: inout Sampler
+  ) throws -> String {
+    var decoder = StreamingDecoder(loaded.tokenizer)
+    var answer = ""
+    let clock = MonotonicClock()
+    var times = GenerationTimes(prompt: start.count, clock: clock, begin: clock.seconds)
+    Interrupt.watch()
+    defer { Interrupt.forget() }
+    try generator.generate(start, count: tokens, ends: loaded.ends, sampler: &sampler) { token in
+      times.count()
+      let piece = decoder.push(token)
+      answer += piece
+      writeOutput(piece)
+      return !Interrupt.isAsked
+    }
+    let rest = decoder.finish()
+    writeOutput(rest + "\n")
+    if options.timings { Failure.writeError(times.description + "\n") }
+    return answer + rest
+  }
+
+  private func chatTemplate(_ pretrained: PretrainedModel) throws -> ChatTemplate {
+    guard let template else { return try pretrained.chatTemplate() }
+    let own = try? pretrained.chatTemplate()
+    let text = try String(contentsOfFile: template, encoding: .utf8)
+    return try ChatTemplate(text, specialTokens: own?.specialTokens ?? JSONObject())
+  }
+
+  private func variables() throws -> JSONObject {
+    var result = JSONObject()
+    for entry in set {
+      let parts = entry.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2 else { throw ValidationError("--set \(entry): a name, =, and a value are needed.") }
+      result[parts[0]] = (try? JSONValue(parsing: parts[1])) ?? .string(parts[1])
+    }
+    return result
+  }
+}
+
+extension String {
+  /// Without white space at both ends.
+  fileprivate var trimmed: String {
+    let start = drop { $0.isWhitespace }
+    return String(start.reversed().drop { $0.isWhitespace }.reversed())
+  }
+}

@@ -1,0 +1,65 @@
+import ArgumentParser
+import CPUBackend
+import Models
+import Networks
+import Tensors
+
+/// The options that all commands share that write text with a model.
+struct ModelOptions: ParsableArguments {
+  @Option(help: "A run's folder, a checkpoint, a folder as Hugging Face has them, or a .gguf file.")
+  var model: String
+
+  @Option(help: "0 always takes the likeliest token; 1 samples from the model's own distribution.")
+  var temperature = 0.8
+
+  @Option(help: "Sample from the likeliest so many tokens only.")
+  var topK: Int?
+
+  @Option(help: "The same seed gives the same text.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Threads to compute with.")
+  var threads: Int?
+
+  @Option(help: "The type of weights: stored (as in the file), float32 or bfloat16.")
+  var precision: WeightPrecision = .stored
+
+  @Option(help: "The type of the cache of keys and values: float32, bfloat16 or int8; by the weights if not given.")
+  var cache: CacheType?
+
+  @Flag(help: "Say at the end on standard error how long reading and writing took.")
+  var timings = false
+
+  func validate() throws {
+    if !(temperature >= 0 && temperature.isFinite) {
+      throw ValidationError("--temperature is \(temperature); it must be 0 or more.")
+    }
+    if let topK, topK < 1 { throw ValidationError("--top-k is \(topK); it must be 1 or more.") }
+    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
+  }
+
+  /// The model and what writes with it; its backend is the default one from now on.
+  func load() throws -> (model: LoadedModel, generator: Generator) {
+    let loaded = try LoadedModel(path: model)
+    let backend = CPUBackend(threads: threads)
+    DefaultBackend.use(backend)
+    let generator = try Generator(
+      loaded.pretrained, precision: precision, storage: cache?.storage, backend: backend)
+    return (loaded, generator)
+  }
+
+  var sampler: Sampler { Sampler(temperature: temperature, topK: topK, seed: seed) }
+}
+
+/// How a cache keeps keys and values.
+enum CacheType: String, CaseIterable, ExpressibleByArgument {
+  case float32, bfloat16, int8
+
+  var storage: CacheStorage {
+    switch self {
+    case .float32: .float(.float32)
+    case .bfloat16: .float(.bfloat16)
+    case .int8: .int8
+    }
+  }
+}
