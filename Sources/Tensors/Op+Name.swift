@@ -32,6 +32,8 @@ extension Op {
     case .matmul: "matmul"
     case .dequantize: "dequantize"
     case .blockMatmul: "blockMatmul"
+    case .groupedMatmul: "groupedMatmul"
+    case .groupedOuter: "groupedOuter"
     case .softmax: "softmax"
     case .softmaxGradient: "softmaxGradient"
     case .rmsNorm: "rmsNorm"
@@ -76,6 +78,7 @@ extension Op {
       ].compactMap(\.self).joined(separator: " ")
     case .dequantize(let format, _): format.name
     case .blockMatmul(let matmul): matmul.format.name + (matmul.exact ? " exact" : "")
+    case .groupedMatmul(let grouped): grouped.format?.name ?? (grouped.transposed ? "x·wᵀ" : "x·w")
     case .rotary(let rotary): (rotary.interleaved ? "interleaved" : "halves") + (rotary.inverse ? " inverse" : "")
     case .attention(let attention), .attentionGradient(let attention):
       (attention.causal ? "causal" : "full") + (attention.window.map { " window \($0)" } ?? "")

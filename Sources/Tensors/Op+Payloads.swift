@@ -155,6 +155,23 @@ public struct Matmul: Hashable, Sendable {
   }
 }
 
+/// A product of rows with the matrices of their groups.
+public struct GroupedMatmul: Hashable, Sendable {
+  /// Whether each group's matrix is [n, k], not [k, n].
+  public var transposed: Bool
+  /// The type of the result; sums are kept in `accumulator` of the operands' type whatever it is.
+  public var type: ElementType
+  /// How the matrices are stored in blocks, always [n, k] then; nil: as floats.
+  public var format: BlockFormat?
+  /// As in `BlockMatmul`.
+  public var exact = false
+
+  public init(transposed: Bool, type: ElementType) {
+    self.transposed = transposed
+    self.type = type
+  }
+}
+
 public struct Norm: Hashable, Sendable {
   public var epsilon: Double
   public var weight: Bool

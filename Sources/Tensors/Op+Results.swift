@@ -80,6 +80,23 @@ extension Op {
         leading.isEmpty || leading == Array(x.dimensions.dropLast(2)), inputs,
         "there is one matrix, or one a batch of x")
       return [TensorType(matmul.type, Shape(x.dimensions.dropLast() + [weights[-2]], varies: x.varies))]
+    case .groupedMatmul(let grouped):
+      let x = inputs[0]
+      let weights = grouped.format.map { shape(of: inputs[1], as: $0, inputs) } ?? inputs[1].shape
+      require(x.shape.rank == 2 && weights.rank == 3, inputs, "x [rows, k] and weights [groups, n, k] are needed")
+      require(x.shape[1] == weights[grouped.transposed ? 2 : 1], inputs, "the inner extents must agree")
+      let common = grouped.format == nil ? inputs[1].element : x.element
+      requireGroups(x.element, common, grouped.type, inputs, groups: weights[0])
+      let inFloats = grouped.format == nil || grouped.transposed && x.element != .float64 && grouped.type != .float64
+      require(inFloats, inputs, "with blocks, x and the result are of at most 32 bits and the blocks hold [n, k]")
+      let n = weights[grouped.transposed ? 1 : 2]
+      return [TensorType(grouped.type, Shape([x.shape[0], n], varies: x.shape.varies))]
+    case .groupedOuter(let type):
+      let (a, b) = (inputs[0], inputs[1])
+      let fit = a.shape.rank == 2 && b.shape.rank == 2 && a.shape[0] == b.shape[0]
+      require(fit, inputs, "a [rows, m] and b [rows, n] are needed")
+      requireGroups(a.element, b.element, type, inputs, groups: inputs[2].shape.count)
+      return [TensorType(type, [inputs[2].shape.count, a.shape[1], b.shape[1]])]
     case .softmax:
       require(inputs[0].element.isFloat && inputs[0].shape.rank > 0, inputs, "floats with a last axis are needed")
       return [inputs[0]]
@@ -222,6 +239,13 @@ extension Op {
   }
 
   // MARK: Products and composites
+
+  private func requireGroups(
+    _ a: ElementType, _ b: ElementType, _ result: ElementType, _ inputs: [TensorType], groups: Int
+  ) {
+    require(a == b && a.isFloat && result.isFloat, inputs, "operands of one float type and a float result are needed")
+    require(inputs[2] == TensorType(.int32, [groups]), inputs, "counts are int32, one a group")
+  }
 
   private func matmulTypes(_ matmul: Matmul, _ inputs: [TensorType]) -> [TensorType] {
     let (a, b) = (inputs[0], inputs[1])

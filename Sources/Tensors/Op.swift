@@ -75,6 +75,13 @@ public enum Op: Hashable, Sendable {
   /// Made of a `matmul` with `dequantize` by a pass.
   /// `(x [..., m, k], blocks [n, rowBytes] or [..., n, rowBytes]: uint8) -> [..., m, n]`
   case blockMatmul(BlockMatmul)
+  /// Each row with the matrix of its group; rows stand in the order of their groups, group g has `counts[g]` of them, and rows
+  /// beyond all groups give zeros. A pass makes weights that are dequantised the blocks themselves.
+  /// `(x [rows, k], weights [groups, n, k] or [groups, k, n], counts [groups]: int32) -> y [rows, n]`
+  case groupedMatmul(GroupedMatmul)
+  /// For each group the sum of its rows' outer products, aᵀ · b.
+  /// `(a [rows, m], b [rows, n], counts [groups]: int32) -> c [groups, m, n]`, of this type
+  case groupedOuter(ElementType)
 
   // MARK: Composites that are worth a kernel of their own
 

@@ -8,6 +8,7 @@
 #include "context.h"
 #include "crossentropy.h"
 #include "elementwise.h"
+#include "groups.h"
 #include "matmul.h"
 #include "optimizer.h"
 #include "peaks.h"

@@ -44,6 +44,8 @@ struct Lowering {
     case .matmul(let matmul): return product(matmul)
     case .dequantize(let format, _): return dequantize(format)
     case .blockMatmul(let matmul): return blockProduct(matmul)
+    case .groupedMatmul(let grouped): return groupedMatmul(grouped)
+    case .groupedOuter: return groupedOuter()
     case .softmax, .softmaxGradient: return softmax()
     case .rmsNorm(let norm): return rmsNorm(norm)
     case .rmsNormGradient(let norm): return rmsNormGradient(norm)

@@ -59,6 +59,18 @@ extension Op {
     case .dequantize: return [nil]
     case .blockMatmul(let matmul):
       return [dy.cast(x[0].element).matmul(x[1].dequantized(matmul.format, x[0].element)), nil]
+    case .groupedMatmul(let grouped):
+      let (d, transposed) = (dy.cast(x[0].element), grouped.transposed)
+      if let format = grouped.format {
+        return [d.groupedMatmul(x[1].dequantized(format, d.element), counts: x[2], transposed: false), nil, nil]
+      }
+      return [
+        d.groupedMatmul(x[1], counts: x[2], transposed: !transposed),
+        transposed ? d.groupedOuter(x[0], counts: x[2]) : x[0].groupedOuter(d, counts: x[2]), nil,
+      ]
+    case .groupedOuter:
+      let d = dy.cast(x[0].element)
+      return [x[1].groupedMatmul(d, counts: x[2]), x[0].groupedMatmul(d, counts: x[2], transposed: false), nil]
 
     case .softmax: return [.record(.softmaxGradient, [y[0], dy])]
     case .rmsNorm(let norm): return norm.rmsGradient(x, y, cotangents)

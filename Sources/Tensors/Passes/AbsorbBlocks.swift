@@ -1,7 +1,7 @@
 /// Products and lookups that read weights in blocks where they lie, instead of the floats that they stand for.
 ///
 /// A model multiplies with `blocks.dequantized(…)` and knows nothing more; here
-/// - `x · dequantize(b)ᵀ` becomes `blockMatmul(x, b)`, also where casts lie between, and
+/// - `x · dequantize(b)ᵀ` becomes `blockMatmul(x, b)`, also where casts lie between, and so do products by group,
 /// - `gather(axis 0)` of `dequantize(b)` becomes `dequantize` of the gathered rows.
 extension Program {
   mutating func absorbBlocks(exact: Bool) {
@@ -30,6 +30,13 @@ extension Program {
           leading.isEmpty || leading == Array(x.shape.dimensions.dropLast(2))
         else { continue }
         instructions[index].op = .blockMatmul(BlockMatmul(format: format, type: matmul.type, exact: exact))
+        instructions[index].inputs[1] = weights.inputs[0]
+      case .groupedMatmul(var grouped):
+        guard grouped.transposed, grouped.type != .float64, types[instruction.inputs[0]].element != .float64,
+          let weights = source(instruction.inputs[1]), case .dequantize(let format, _) = weights.op
+        else { continue }
+        (grouped.format, grouped.exact) = (format, exact)
+        instructions[index].op = .groupedMatmul(grouped)
         instructions[index].inputs[1] = weights.inputs[0]
       case .gather(let axis):
         guard axis == 0, let table = source(instruction.inputs[0]), case .dequantize(let format, _) = table.op,

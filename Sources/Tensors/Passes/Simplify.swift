@@ -115,6 +115,10 @@ extension Op {
     case .blockMatmul(var matmul) where type != .float64:
       matmul.type = type
       return .blockMatmul(matmul)
+    case .groupedMatmul(var grouped) where grouped.format == nil || type != .float64:
+      grouped.type = type
+      return .groupedMatmul(grouped)
+    case .groupedOuter: return .groupedOuter(type)
     case .reduce(let reduction, let axes, let old):
       // Sums are kept wide inside, so a wider result is the better one; a narrower one would be the same.
       return reduction == .sum && old != .float64 && type != .float64 ? .reduce(reduction, axes: axes, type: type) : nil

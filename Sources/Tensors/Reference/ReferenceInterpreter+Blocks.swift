@@ -29,7 +29,7 @@ extension ReferenceInterpreter {
   }
 
   /// Each 32 elements of a row as the nearest multiples of their largest magnitude / 127.
-  private static func asInt8(_ values: [Double], columns: Int) -> [Double] {
+  static func asInt8(_ values: [Double], columns: Int) -> [Double] {
     var result = values
     for start in stride(from: 0, to: values.count, by: 32) {
       let range = start..<min(start + 32, values.count)
@@ -43,7 +43,8 @@ extension ReferenceInterpreter {
     return result
   }
 
-  private static func dequantized(_ format: BlockFormat, _ blocks: ReferenceValue, columns: Int) -> [Double] {
+  /// The elements of rows of blocks.
+  static func dequantized(_ format: BlockFormat, _ blocks: ReferenceValue, columns: Int) -> [Double] {
     let rowBytes = blocks.shape[-1]
     let rows = rowBytes == 0 ? 0 : blocks.count / rowBytes
     var values: [Double] = []

@@ -54,6 +54,53 @@ extension ReferenceInterpreter {
     return matmul.keepsPreActivation ? [result, preActivation] : [result]
   }
 
+  static func groupedMatmul(
+    _ grouped: GroupedMatmul, _ x: ReferenceValue, _ weights: ReferenceValue, _ counts: ReferenceValue,
+    _ type: TensorType
+  ) -> ReferenceValue {
+    let (k, n) = (x.shape[1], type.shape[1])
+    let matrices = grouped.format.map { dequantized($0, weights, columns: k) } ?? weights.floats
+    let inInteger = grouped.format?.isInteger == true && !grouped.exact
+    let x = inInteger ? ReferenceValue(x.type, floats: asInt8(x.floats, columns: k)) : x
+    var result = [Double](repeating: 0, count: type.shape.count)
+    for (group, rows) in groups(counts, rows: x.shape[0]).enumerated() {
+      for row in rows {
+        for j in 0..<n {
+          result[row * n + j] = (0..<k).reduce(0.0) { sum, i in
+            let place = grouped.transposed ? j * k + i : i * n + j
+            return sum + x.floats[row * k + i] * matrices[group * n * k + place]
+          }
+        }
+      }
+    }
+    return ReferenceValue(type, floats: result)
+  }
+
+  static func groupedOuter(
+    _ a: ReferenceValue, _ b: ReferenceValue, _ counts: ReferenceValue, _ type: TensorType
+  ) -> ReferenceValue {
+    let (m, n) = (a.shape[1], b.shape[1])
+    var result = [Double](repeating: 0, count: type.shape.count)
+    for (group, rows) in groups(counts, rows: a.shape[0]).enumerated() {
+      for row in rows {
+        for i in 0..<m {
+          for j in 0..<n { result[(group * m + i) * n + j] += a.floats[row * m + i] * b.floats[row * n + j] }
+        }
+      }
+    }
+    return ReferenceValue(type, floats: result)
+  }
+
+  /// The rows of each group; none beyond the last row, and none for a count below 0.
+  private static func groups(_ counts: ReferenceValue, rows: Int) -> [Range<Int>] {
+    var next = 0
+    return counts.integers.map { count in
+      let end = min(rows, next + max(0, Int(count)))
+      defer { next = end }
+      return next..<end
+    }
+  }
+
   /// With z = cap(x · wᵀ) and p = softmax(z): loss = log Σ exp z - z[target]; dz = dloss (p - onehot(target)) cap'.
   static func linearCrossEntropy(_ options: LinearCrossEntropy, _ inputs: [ReferenceValue], _ types: [TensorType])
     -> [ReferenceValue]

@@ -40,7 +40,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
   case unary, binary, compare, select, cast, activationGradient
   case reduce, argMax, cumulativeSum, topK, sort
   case reshape, broadcast, permute, slice, pad, concatenate, split, gather, scatterAdd, update, take, takeAdd
-  case matmul, dequantize, blockMatmul
+  case matmul, dequantize, blockMatmul, groupedMatmul, groupedOuter
   case softmax, softmaxGradient, rmsNorm, rmsNormGradient, layerNorm, layerNormGradient, rotary
   case attention, attentionGradient, linearCrossEntropy, adamW
   case fused, custom
@@ -78,6 +78,8 @@ public enum OpFamily: String, CaseIterable, Sendable {
     case .matmul: self = .matmul
     case .dequantize: self = .dequantize
     case .blockMatmul: self = .blockMatmul
+    case .groupedMatmul: self = .groupedMatmul
+    case .groupedOuter: self = .groupedOuter
     case .softmax: self = .softmax
     case .softmaxGradient: self = .softmaxGradient
     case .rmsNorm: self = .rmsNorm
@@ -106,6 +108,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
       movementCases(element, &random)
     case .matmul: matmulCases(element, &random)
     case .dequantize, .blockMatmul: blockCases(element, &random)
+    case .groupedMatmul, .groupedOuter: element.isFloat ? groupedCases(element, &random) : []
     case .softmax, .softmaxGradient, .rmsNorm, .rmsNormGradient, .layerNorm, .layerNormGradient, .rotary, .adamW:
       element.isFloat ? rowCases(element, &random) : []
     case .attention, .attentionGradient, .linearCrossEntropy:

@@ -34,6 +34,36 @@ extension OpFamily {
     return cases
   }
 
+  /// Groups of any size, none among them; counts that leave rows over, and counts that promise too many.
+  func groupedCases(_ element: ElementType, _ random: inout RandomCase) -> [OpCase] {
+    let (n, k) = (random.extent(), random.extent())
+    let counts = (0..<random.integer(1...5)).map { _ in Int32(random.choice([-1, 0, 1, 2, 3, 9, 17])) }
+    let rows = max(0, counts.reduce(0) { $0 + Int(max(0, $1)) } + random.integer(-2...2))
+    let groups = TensorData(counts, shape: [counts.count])
+    let types = element == element.accumulator ? [element] : [element, element.accumulator]
+    return types.flatMap { type -> [OpCase] in
+      if self == .groupedOuter {
+        let operands = [random.data(element, [rows, n]), random.data(element, [rows, k])]
+        return [OpCase(.groupedOuter(type), operands + [groups])]
+      }
+      let inFloats = [false, true].map { transposed in
+        let weights = random.data(element, transposed ? [counts.count, n, k] : [counts.count, k, n])
+        return OpCase(
+          .groupedMatmul(GroupedMatmul(transposed: transposed, type: type)),
+          [random.data(element, [rows, k]), weights, groups])
+      }
+      if element == .float64 { return inFloats }
+      var grouped = GroupedMatmul(transposed: true, type: type)
+      let format = random.choice(BlockFormat.all)
+      (grouped.format, grouped.exact) = (format, random.bool())
+      let columns = max(32, format.block?.elements ?? 32) * random.integer(1...2)
+      let blocks = TensorData(TensorType(.uint8, [counts.count, n, format.rowBytes(columns: columns)!]))
+      let stored = random.blocks(format, rows: counts.count * n, columns: columns)
+      blocks.bytes.copyMemory(from: UnsafeRawBufferPointer(stored.bytes))
+      return inFloats + [OpCase(.groupedMatmul(grouped), [random.data(element, [rows, columns]), blocks, groups])]
+    }
+  }
+
   /// Softmax, norms, rotary embedding, AdamW.
   func rowCases(_ element: ElementType, _ random: inout RandomCase) -> [OpCase] {
     var shape = random.shape(rank: random.integer(1...3), limit: 1500)

@@ -13,10 +13,18 @@ extension Differentiable {
     },
     Differentiable("batched matmul", [[2, 1, 2, 3], [3, 3, 2]]) { $0[0].matmul($0[1]) },
     Differentiable("linear", [[2, 2, 3], [4, 3], [4]]) { $0[0].linear($0[1], bias: $0[2]) },
+    Differentiable("grouped matmul", [[5, 3], [3, 2, 3]]) { $0[0].groupedMatmul($0[1], counts: groups) },
+    Differentiable("grouped matmul of a left matrix", [[5, 3], [3, 3, 2]]) {
+      $0[0].groupedMatmul($0[1], counts: groups, transposed: false)
+    },
+    Differentiable("grouped outer products", [[5, 3], [5, 2]]) { $0[0].groupedOuter($0[1], counts: groups) },
     Differentiable("two layers", [[2, 3], [4, 3], [2, 4]], .within(-0.5...0.5)) {
       $0[0].linear($0[1]).gelu(tanh: true).linear($0[2])
     },
   ]
+
+  /// Of five rows, the last is in no group.
+  private static var groups: Tensor { Tensor([1, 0, 3] as [Int32]) }
 
   private static let norms: [Differentiable] = [
     Differentiable("softmax", [[2, 4]], .within(-1...1)) { $0[0].softmax() },

@@ -16,6 +16,20 @@ import Testing
     expectClose(try read(doubles([0, 0, 0, 0]).logSoftmax()), [Double](repeating: -1.3862943611198906, count: 4))
   }
 
+  @Test func `grouped products`() throws {
+    let x = doubles([1, 2, 3, 4, 5, 6, 7, 8], [4, 2])
+    // One row, none, two; the last row is left over.
+    let counts = Tensor([1, 0, 2] as [Int32])
+    let weights = doubles([1, 0, 0, 1, 9, 9, 9, 9, 1, 1, 1, 2], [3, 2, 2])
+    #expect(try read(x.groupedMatmul(weights, counts: counts)) == [1, 2, 7, 11, 11, 17, 0, 0])
+    #expect(try read(x.groupedMatmul(weights, counts: counts, transposed: false)) == [1, 2, 7, 11, 11, 17, 0, 0])
+    let outer = try read(x.groupedOuter(doubles([1, 10, 100, 1000], [4, 1]), counts: counts))
+    #expect(outer == [1, 2, 0, 0, 530, 640])
+    // Counts that promise more rows than there are, and fewer than none.
+    let wrong = Tensor([-3, 3, 7] as [Int32])
+    #expect(try read(x.groupedMatmul(weights, counts: wrong)) == [27, 27, 63, 63, 99, 99, 15, 23])
+  }
+
   @Test func norms() throws {
     // The mean square of 3 and 4 is 12.5; with an epsilon of 3.5 the root is 4.
     let x = doubles([3, 4], [1, 2])
