@@ -69,6 +69,11 @@ public final class ModelContext {
     return cached.start.reshaped(shape[0], 1) + places
   }
 
+  /// Positions of the caches, if there are any.
+  public var capacity: Int? {
+    if case .cached(let cached) = mode { cached.capacity } else { nil }
+  }
+
   /// Zeroes a fraction of the elements in training, each call with its own random stream.
   public func dropout(_ x: Tensor, rate: Double) -> Tensor {
     guard rate > 0, let dropoutKey else { return x }
