@@ -6,6 +6,14 @@ import PackageDescription
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
+// Of `Formats`, for downloads from a hub.
+let network: [Target.Dependency] = [
+  .product(name: "AsyncHTTPClient", package: "async-http-client"),
+  .product(name: "Crypto", package: "swift-crypto"),
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOHTTP1", package: "swift-nio"),
+]
+
 let swiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
@@ -39,6 +47,9 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
   ],
   targets: [
     // Floor 0
@@ -46,7 +57,7 @@ let package = Package(
     library("Core"),
     // Floor 1
     library("Tensors", ["Core"]),
-    library("Formats", ["Core"]),
+    library("Formats", ["Core"] + network),
     // Floor 2
     library("CPUBackend", ["Core", "Tensors", "CKernels"]),
     library("Networks", ["Core", "Tensors"]),
@@ -74,7 +85,7 @@ let package = Package(
     tests(
       "ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"], exclude: ["Fixtures"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
-    tests("CommandTests", ["Core", "tachornis-cli"]),
+    tests("CommandTests", ["Core", "Formats", "tachornis-cli"]),
   ] + examples.map(example),
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

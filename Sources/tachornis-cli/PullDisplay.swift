@@ -83,13 +83,14 @@ struct PullDisplay {
   /// One line about the present, for output that is not a terminal.
   mutating func plainLine(at seconds: Double) -> String {
     sample(seconds)
-    return summary(seconds)
+    return startSeconds == nil ? "waiting for the list of files" : summary(seconds)
   }
 
   private func line(of path: String, width: Int) -> String {
     let file = files[path]!
     let fraction = Double(file.checked ?? file.done) / Double(max(1, file.bytes))
-    let figures = "  \(Self.percent(fraction))  \(Self.padded(Numerals.bytes(file.bytes), 8))"
+    let figures =
+      "  \(Self.percent(fraction))  \(Self.padded(Numerals.bytes(file.bytes), 8))"
       + (file.checked != nil ? "  checking" : "")
     let nameWidth = max(8, min(44, width - 40))
     let barWidth = max(0, min(24, width - nameWidth - 29))
@@ -144,6 +145,7 @@ struct PullDisplay {
   private static func fit(_ text: String, _ width: Int) -> String { String(text.prefix(width)) }
 
   private static func clean(_ text: String) -> String {
-    String(text.map { $0.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value) } ? $0 : "·" })
+    String(
+      text.map { $0.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value) } ? $0 : "·" })
   }
 }

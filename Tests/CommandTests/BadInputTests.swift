@@ -59,6 +59,11 @@ import Testing
     Case("evaluate --model FOLDER", "--data"),
     Case("quickstart --seconds 0", "--seconds"),
     Case("doctor --threads 0", "--threads"),
+    Case("pull", "owner/name"),
+    Case("pull a/b/c", "a/b/c", "owner/name"),
+    Case("pull a/b --connections 0", "--connections"),
+    Case("pull a/b:Q4_0 --file c.gguf", "--file"),
+    Case("pull a/b --host ftp://c", "ftp://c", "--host"),
     Case("sing", "sing"),
   ]
 

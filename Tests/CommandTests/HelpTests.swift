@@ -3,7 +3,7 @@
 import Testing
 
 @Suite struct HelpTests {
-  static let commands = ["quickstart", "train", "generate", "evaluate", "tokenize", "bench", "doctor"]
+  static let commands = ["quickstart", "train", "generate", "evaluate", "tokenize", "bench", "doctor", "pull"]
 
   @Test(arguments: commands) func showsExamples(command: String) throws {
     let outcome = try Workplace().run([command, "--help"])

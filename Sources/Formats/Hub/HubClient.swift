@@ -8,6 +8,14 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import FoundationEssentials
 
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#else
+  internal import Darwin
+#endif
+
 /// The answer to a request: its head, and a body that is still to come.
 struct HubResponse: Sendable {
   let status: Int
@@ -37,11 +45,15 @@ struct HubClient: Sendable {
     // With HTTP/2 all ranges of a file would share one connection.
     configuration.httpVersion = .http1Only
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
+    // Whether and when to try again is decided by HubRetries.
+    configuration.connectionPool.retryConnectionEstablishment = false
     // What was cut off is noticed by its length.
     configuration.ignoreUncleanSSLShutdown = true
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     let result: Swift.Result<Result, any Error>
-    do { result = .success(try await body(HubClient(endpoint: endpoint, http: http))) } catch { result = .failure(error) }
+    do { result = .success(try await body(HubClient(endpoint: endpoint, http: http))) } catch {
+      result = .failure(error)
+    }
     try? await http.shutdown()
     return try result.get()
   }
@@ -59,7 +71,8 @@ struct HubClient: Sendable {
       let body = try await response.body.collect(upTo: Self.mostListingBytes)
       return try HubSnapshot(parsing: Array(body.readableBytesView), model: model)
     } catch is NIOTooManyBytesError {
-      throw FormatsError(.malformed, "The hub's list of files of \(model.name) does not end; is \(endpoint.host) a hub?")
+      throw FormatsError(
+        .malformed, "The hub's list of files of \(model.name) does not end; is \(endpoint.host) a hub?")
     } catch let error as FormatsError {
       throw error
     } catch {
@@ -123,6 +136,13 @@ struct HubClient: Sendable {
   static func lost(_ error: any Error) throws -> any Error {
     if error is CancellationError || Task.isCancelled { throw CancellationError() }
     if error is TemporaryFailure || error is FormatsError { return error }
+    if let error = error as? IOError { return TemporaryFailure(reason: String(cString: strerror(error.errnoCode))) }
+    if "\(error)".contains("CERTIFICATE_VERIFY_FAILED") {
+      return FormatsError(
+        .network,
+        "The server's certificate is not trusted; check --host or HF_ENDPOINT, and the system's certificates.",
+        cause: error)
+    }
     return switch error as? HTTPClientError {
     case .readTimeout: TemporaryFailure(reason: "nothing arrived for a long time")
     case .connectTimeout: TemporaryFailure(reason: "the server cannot be reached in time")
@@ -139,7 +159,8 @@ struct HubClient: Sendable {
     let model = model.name
     let token = "in HF_TOKEN or in ~/.cache/huggingface/token (tokens are made at \(endpoint.host)/settings/tokens)"
     switch (response.status, kind) {
-    case (401, "GatedRepo"), (403, "GatedRepo"), (403, _) where endpoint.hasToken:
+    case (401, "GatedRepo"), (403, "GatedRepo"),
+      (403, _) where endpoint.hasToken:
       return FormatsError(
         .denied,
         "\(model) is gated: open \(endpoint.host)/\(model) in a browser and accept its conditions, then give an access "
@@ -155,10 +176,12 @@ struct HubClient: Sendable {
     case (404, _):
       return FormatsError(
         .missing,
-        "There is no \(model) with \(part) at \(endpoint.host); check the name, and that --host or HF_ENDPOINT is a hub.")
+        "There is no \(model) with \(part) at \(endpoint.host); check the name, and that --host or HF_ENDPOINT is a hub."
+      )
     default:
       return FormatsError(
-        .network, "\(endpoint.host) answered HTTP \(response.status) for \(model), \(part); this program does not know why.")
+        .network,
+        "\(endpoint.host) answered HTTP \(response.status) for \(model), \(part); this program does not know why.")
     }
   }
 }

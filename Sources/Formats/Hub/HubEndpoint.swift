@@ -28,7 +28,8 @@ public struct HubEndpoint: Sendable {
     guard let origin = Origin(address), !address.contains(where: { "?#@ ".contains($0) }) else {
       throw FormatsError(
         .setting,
-        "\(quoted(address)) is not the address of a hub; give --host or HF_ENDPOINT something like \(Self.standardHost).")
+        "\(quoted(address)) is not the address of a hub; give --host or HF_ENDPOINT something like \(Self.standardHost)."
+      )
     }
     self.host = address
     self.origin = origin
@@ -74,7 +75,9 @@ public struct HubEndpoint: Sendable {
     var result = ""
     for byte in text.utf8 {
       let scalar = Unicode.Scalar(byte)
-      if scalar.isASCII, scalar.properties.isAlphabetic || scalar.properties.numericType != nil || "-._~".contains(Character(scalar)) {
+      if scalar.isASCII,
+        scalar.properties.isAlphabetic || scalar.properties.numericType != nil || "-._~".contains(Character(scalar))
+      {
         result.unicodeScalars.append(scalar)
       } else {
         result += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)

@@ -64,6 +64,7 @@ public struct HubPull: Sendable {
       retries.attempts = min(retries.attempts, 4)
       let snapshot = try await retries.run(
         "Reading the list of files of \(model.name)",
+        remedy: "Check the connection, and the address of the hub, \(endpoint.host) (--host or HF_ENDPOINT).",
         waits: { events.receive(.waiting(path: "", reason: $0, delay: $1)) },
         { _ in try await client.snapshot(of: model, revision: revision) })
       let files = try selection.files(of: snapshot, model: model)
@@ -103,7 +104,8 @@ public struct HubPull: Sendable {
   }
 
   /// Whether a file is there already, whole and unchanged.
-  private func isPresent(_ file: HubFile, _ place: PullFolder, _ events: some EventSink<PullEvent>) async throws -> Bool {
+  private func isPresent(_ file: HubFile, _ place: PullFolder, _ events: some EventSink<PullEvent>) async throws -> Bool
+  {
     guard place.size(of: file) == file.size else { return false }
     events.receive(.queued(path: file.path, bytes: file.size, done: file.size))
     events.receive(.checking(path: file.path))

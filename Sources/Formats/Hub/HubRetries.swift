@@ -41,8 +41,11 @@ public struct HubRetries: Sendable {
 
   /// Calls `body` until it succeeds, fails for good, or has failed too often. `body` gets a value that it sets to true
   /// when something was gained, which starts the counting anew. `waits` is told of each failure and the delay in seconds.
+  /// - Parameters:
+  ///   - what: what is tried, as the subject of a sentence.
+  ///   - remedy: what to do if it fails, as a sentence.
   func run<Result>(
-    _ what: String, waits: (String, Double) -> Void, _ body: (inout Bool) async throws -> Result
+    _ what: String, remedy: String, waits: (String, Double) -> Void, _ body: (inout Bool) async throws -> Result
   ) async throws -> Result {
     var failures = 0
     while true {
@@ -56,8 +59,7 @@ public struct HubRetries: Sendable {
           let wish = failure.delay.map { " It asks to wait \(Int($0)) s." } ?? ""
           throw FormatsError(
             .network,
-            "\(what) failed \(failures) time\(failures == 1 ? "" : "s") in a row: \(failure.reason).\(wish) What arrived is "
-              + "kept; run the same command again later to go on.")
+            "\(what) failed \(failures) time\(failures == 1 ? "" : "s") in a row: \(failure.reason).\(wish) \(remedy)")
         }
         waits(failure.reason, delay)
         try await Task.sleep(for: .seconds(delay))

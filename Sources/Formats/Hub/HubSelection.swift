@@ -79,7 +79,8 @@ public struct HubSelection: Sendable {
   }
 
   /// The GGUF file whose name has the tag as a word of its own.
-  private static func ggufFiles(_ tag: String, in files: [HubFile], _ model: HubModel) throws(FormatsError) -> [HubFile] {
+  private static func ggufFiles(_ tag: String, in files: [HubFile], _ model: HubModel) throws(FormatsError) -> [HubFile]
+  {
     let ggufs = files.filter { $0.path.hasSuffix(".gguf") && !isProjector($0) }
     let matching = ggufs.filter { hasWord(tag, in: $0) }
     let wholes = matching.filter { splitStem($0).map { $0.part == 1 } ?? true }
@@ -118,7 +119,9 @@ public struct HubSelection: Sendable {
   private static func splitStem(_ file: HubFile) -> (stem: Substring, part: Int, count: Int)? {
     guard GlobPattern("*-?????-of-?????.gguf").matches(file.path) else { return nil }
     let name = file.path.dropLast(".gguf".count)
-    guard let count = Int(name.suffix(5)), let part = Int(name.dropLast("-of-00000".count).suffix(5)) else { return nil }
+    guard let count = Int(name.suffix(5)), let part = Int(name.dropLast("-of-00000".count).suffix(5)) else {
+      return nil
+    }
     return (name.dropLast("-00000-of-00000".count), part, count)
   }
 

@@ -53,7 +53,8 @@ public struct HubSnapshot: Sendable {
   package init(parsing json: [UInt8], model: HubModel) throws(FormatsError) {
     let value: JSONValue
     do {
-      value = try json.withUnsafeBytes { bytes in Result { () throws(JSONError) in try JSONValue(parsing: bytes) } }.get()
+      value = try json.withUnsafeBytes { bytes in Result { () throws(JSONError) in try JSONValue(parsing: bytes) } }
+        .get()
     } catch {
       throw FormatsError(
         .malformed, "The list of files of \(model) is not JSON; is the address given by --host or HF_ENDPOINT a hub?",

@@ -45,7 +45,8 @@ package final class PullFolder: Sendable {
     guard lock >= 0 else { throw FormatsError(FileError(cannot: "write", path: work, errorNumber: errno)) }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       close(lock)
-      throw FormatsError(.busy, "Another process is pulling into '\(path)'; wait for it, or give another folder with --to.")
+      throw FormatsError(
+        .busy, "Another process is pulling into '\(path)'; wait for it, or give another folder with --to.")
     }
   }
 
@@ -69,7 +70,8 @@ package final class PullFolder: Sendable {
   func reserve(_ bytes: Int) throws {
     var status = statvfs()
     guard statvfs(path, &status) == 0 else { return }
-    let free = Int(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+    let free = Int(
+      clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
     guard bytes <= free else {
       throw FormatsError(
         .diskFull,

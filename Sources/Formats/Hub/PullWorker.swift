@@ -34,7 +34,9 @@ struct PullWorker<Sink: EventSink<PullEvent>>: Sendable {
   private func fetch(_ job: PullJob) async throws {
     let path = job.file.file.path
     try await retries.run(
-      "Downloading \(quoted(path))", waits: { events.receive(.waiting(path: path, reason: $0, delay: $1)) },
+      "Downloading \(quoted(path))",
+      remedy: "What arrived is kept; run the same command again later to go on.",
+      waits: { events.receive(.waiting(path: path, reason: $0, delay: $1)) },
       { isGain in
         while let piece = job.file.piece(job.chunk, generation: job.generation), !piece.bytes.isEmpty {
           do {
@@ -75,7 +77,9 @@ struct PullWorker<Sink: EventSink<PullEvent>>: Sendable {
     default:
       throw client.refusal(response, model: model, part: "file \(quoted(file.path))")
     }
-    if let etag = response.headers.first(name: "ETag"), Self.isStrong(etag), try !partial.accepts(etag: etag, for: piece) {
+    if let etag = response.headers.first(name: "ETag"), Self.isStrong(etag),
+      try !partial.accepts(etag: etag, for: piece)
+    {
       try restart(partial, piece.generation, whole: piece.generation > 0, "it was changed on the server")
       return
     }

@@ -28,7 +28,7 @@ struct Pull: ParsableCommand {
       """)
 
   @Argument(help: "The model: owner/name, or owner/name:Q4_K_M for one of its GGUF files.")
-  var model: HubModel
+  var model: String
 
   @Option(help: "The hub; if not given HF_ENDPOINT, and without that \(HubEndpoint.standardHost).")
   var host: String?
@@ -37,7 +37,8 @@ struct Pull: ParsableCommand {
   var revision = "main"
 
   @Option(
-    help: "Files to take, with * and ?; may be repeated. If not given: weights, configuration, tokenizer and templates.")
+    help: "Files to take, with * and ?; may be repeated. If not given: weights, configuration, tokenizer and templates."
+  )
   var include: [String] = []
 
   @Option(help: "Files to leave out, with * and ?; may be repeated.")
@@ -56,6 +57,7 @@ struct Pull: ParsableCommand {
     if !(1...64).contains(connections) {
       throw ValidationError("--connections is \(connections); it must be from 1 to 64.")
     }
+    let model = try HubModel(parsing: model)
     if file != nil, model.tag != nil || !include.isEmpty {
       throw ValidationError("--file chooses one file; leave out :\(model.tag ?? "tag") and --include, or --file.")
     }
@@ -70,41 +72,38 @@ struct Pull: ParsableCommand {
   func run() throws {
     let environment = ProcessInfo.processInfo.environment
     var pull = try HubPull(
-      model, revision: revision, endpoint: HubEndpoint(host: host, environment: environment), folder: to,
-      environment: environment)
+      HubModel(parsing: model), revision: revision, endpoint: HubEndpoint(host: host, environment: environment),
+      folder: to, environment: environment)
     pull.selection = HubSelection(include: include, exclude: exclude, file: file)
     pull.connections = connections
     Interrupt.watch()
-    let sink = PullSink()
-    let outcome = Mutex<Result<HubPull.Result, any Error>?>(nil)
-    let result = try withExtendedLifetime(outcome) {
-      let task = Task { [pull] in
-        let result: Result<HubPull.Result, any Error>
-        do { result = .success(try await pull.run(events: sink)) } catch { result = .failure(error) }
-        outcome.withLock { $0 = result }
-      }
-      // This thread watches: the display goes on where nothing arrives, and Ctrl-C is heard.
-      while true {
-        if let result = outcome.withLock({ $0 }) { return result }
-        if Interrupt.isAsked { task.cancel() }
-        sink.draw()
-        usleep(100_000)
-      }
+    let sink = PullSink(), outcome = PullOutcome()
+    let task = Task { [pull] in
+      do { outcome.set(.success(try await pull.run(events: sink).path)) } catch { outcome.set(.failure(error)) }
+    }
+    // This thread watches: the display goes on where nothing arrives, and Ctrl-C is heard.
+    while outcome.path == nil {
+      if Interrupt.isAsked { task.cancel() }
+      sink.draw()
+      usleep(100_000)
     }
     sink.flush()
-    switch result {
-    case .success(let result): writeOutput(result.path + "\n")
-    case .failure(is CancellationError):
+    switch outcome.path! {
+    case .success(let path): writeOutput(path + "\n")
+    case .failure(let error):
+      guard error is CancellationError else { throw error }
       Failure.writeError("interrupted; the same command goes on where it was\n")
-      throw ExitCode(130)
-    case .failure(let error): throw error
+      Pull.exit(withError: ExitCode(130))
     }
   }
 }
 
-extension HubModel: ExpressibleByArgument {
-  public init?(argument: String) {
-    guard let model = try? HubModel(parsing: argument) else { return nil }
-    self = model
-  }
+/// How a download ended, for the thread that waits for it.
+private final class PullOutcome: Sendable {
+  private let result = Mutex<Result<String, any Error>?>(nil)
+
+  /// The path of what was downloaded; nil before the end.
+  var path: Result<String, any Error>? { result.withLock { $0 } }
+
+  func set(_ value: Result<String, any Error>) { result.withLock { $0 = value } }
 }

@@ -132,10 +132,10 @@ import Testing
       if case .queued("model.safetensors", _, let done) = event { done } else { nil }
     }
     let kept = try #require(resumed.first)
-    #expect(kept > 0 && kept % 20_000 == 0, "\(resumed)")
+    #expect(kept >= 20_000, "\(resumed)")
     let ranges = hub.delivery.requests.filter { $0.range != nil }
     #expect(ranges.reduce(0) { $0 + $1.range!.count } == 700_001 - kept)
-    #expect(ranges.contains { $0.range!.lowerBound == 20_000 && $0.headers["if-range"] != nil })
+    #expect(ranges.contains { $0.range!.lowerBound % 50_000 != 0 && $0.headers["if-range"] != nil })
   }
 
   @Test func cancellationKeepsWhatArrived() async throws {
@@ -237,7 +237,8 @@ import Testing
   @Test func serversWithoutRangesServeToo() async throws {
     let model = try await Model(), place = Place()
     let hub = TestHub(model.entries) { part, request, response in
-      if request.range != nil, part == .delivery, let entry = model.entries.first(where: { request.target.contains($0.digest) })
+      if request.range != nil, part == .delivery,
+        let entry = model.entries.first(where: { request.target.contains($0.digest) })
       {
         response = LocalResponse(200, body: entry.bytes[...])
       }

@@ -18,7 +18,8 @@ import Testing
 
   @Test func readsFiles() throws {
     let digest = String(repeating: "D", count: 64)
-    let large = #"{"rfilename":"b.safetensors","size":7,"blobId":"\#(Self.blob)","lfs":{"sha256":"\#(digest)","size":7}}"#
+    let large =
+      #"{"rfilename":"b.safetensors","size":7,"blobId":"\#(Self.blob)","lfs":{"sha256":"\#(digest)","size":7}}"#
     let snapshot = try Self.snapshot(large + "," + Self.file("a/config.json", size: 0))
     #expect(snapshot.commit == Self.commit)
     #expect(snapshot.files.map(\.path) == ["a/config.json", "b.safetensors"])
@@ -28,7 +29,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "/etc/passwd", "../x", "a/../../x", "a/..", "..", ".", "a//b", "a/./b", "", "a\\\\..\\\\b", "a\\u0000b", "a\\nb", ".pull/x", "a/",
+    "/etc/passwd", "../x", "a/../../x", "a/..", "..", ".", "a//b", "a/./b", "", "a\\\\..\\\\b", "a\\u0000b", "a\\nb",
+    ".pull/x", "a/",
     String(repeating: "x", count: 300),
   ])
   func refusesPathsThatLeaveTheFolder(path: String) {
@@ -61,7 +63,8 @@ import Testing
 
   @Test func takesWhatIsRead() throws {
     #expect(
-      try Self.choose(".gitattributes README.md config.json model.safetensors pytorch_model.bin tokenizer.json vocab.txt")
+      try Self.choose(
+        ".gitattributes README.md config.json model.safetensors pytorch_model.bin tokenizer.json vocab.txt")
         == ["config.json", "model.safetensors", "tokenizer.json"])
     #expect(
       try Self.choose("chat_template.jinja tokenizer.model qwen.tiktoken x.safetensors")
@@ -70,7 +73,8 @@ import Testing
 
   @Test func takesOneFormOfTheWeights() throws {
     #expect(
-      try Self.choose("config.json model.safetensors model.fp16.safetensors consolidated.safetensors onnx/a.safetensors")
+      try Self.choose(
+        "config.json model.safetensors model.fp16.safetensors consolidated.safetensors onnx/a.safetensors")
         == ["config.json", "model.safetensors"])
     let shards = "model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors.index.json"
     #expect(try Self.choose(shards + " consolidated.safetensors") == shards.split(separator: " ").map(String.init))

@@ -161,7 +161,8 @@ package final class LocalServer: Sendable {
 
   /// False if the connection is not to be used any further.
   private static func deliver(_ response: LocalResponse, over connection: Int32) -> Bool {
-    var head = "HTTP/1.1 \(response.status) Status\r\nContent-Length: \(response.statedLength ?? response.body.count)\r\n"
+    var head =
+      "HTTP/1.1 \(response.status) Status\r\nContent-Length: \(response.statedLength ?? response.body.count)\r\n"
     for header in response.headers { head += "\(header.name): \(header.value)\r\n" }
     guard sendAll(Array((head + "\r\n").utf8)[...], over: connection) else { return false }
     var body = response.body.prefix(response.dropsAfter ?? .max)

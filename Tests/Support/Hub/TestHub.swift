@@ -72,7 +72,8 @@ package final class TestHub: Sendable {
     if request.target.hasPrefix("/api/") { return LocalResponse(401, headers: [("X-Error-Code", "RepoNotFound")]) }
     let prefix = "/\(model)/resolve/\(commit)/"
     guard request.target.hasPrefix(prefix),
-      let entry = entries.first(where: { $0.path == request.target.dropFirst(prefix.count).replacing("%20", with: " ") })
+      let entry = entries.first(where: { $0.path == request.target.dropFirst(prefix.count).replacing("%20", with: " ") }
+      )
     else { return LocalResponse(404, headers: [("X-Error-Code", "EntryNotFound")]) }
     let commitHeader = (name: "X-Repo-Commit", value: commit)
     guard entry.isLarge else {
@@ -83,7 +84,8 @@ package final class TestHub: Sendable {
     return LocalResponse(
       302,
       headers: [
-        commitHeader, ("X-Linked-Etag", "\"\(entry.digest)\""), ("X-Linked-Size", "\(entry.statedSize ?? entry.bytes.count)"),
+        commitHeader, ("X-Linked-Etag", "\"\(entry.digest)\""),
+        ("X-Linked-Size", "\(entry.statedSize ?? entry.bytes.count)"),
         ("Location", "http://127.0.0.1:\(deliveryPort)/files/\(entry.digest)?signature=1"),
       ])
   }
