@@ -36,6 +36,11 @@ import Testing
     Case("generate --model MISSING --prompt a", "missing.txt", "--model"),
     Case("generate --model FOLDER --prompt a", "checkpoint"),
     Case("tokenize count --tokenizer MISSING --data SENTENCES", "missing.txt"),
+    Case("inspect MISSING", "missing.txt"),
+    Case("inspect BINARY", "binary.txt", "safetensors"),
+    Case("inspect FOLDER", "model.safetensors", ".gguf"),
+    Case("convert MISSING out.gguf", "missing.txt"),
+    Case("convert FOLDER BINARY", "binary.txt", "exists"),
     Case("tokenize count --tokenizer SENTENCES --data SENTENCES", "sentences.txt"),
     Case("tokenize learn --data EMPTY", "empty"),
     // Settings

@@ -3,7 +3,9 @@
 import Testing
 
 @Suite struct HelpTests {
-  static let commands = ["quickstart", "train", "generate", "evaluate", "tokenize", "bench", "doctor", "pull"]
+  static let commands = [
+    "quickstart", "train", "generate", "evaluate", "tokenize", "bench", "doctor", "inspect", "convert", "pull",
+  ]
 
   @Test(arguments: commands) func showsExamples(command: String) throws {
     let outcome = try Workplace().run([command, "--help"])

@@ -146,11 +146,15 @@ struct Inspection {
     if files.count > 1 { text += " in \(files.count) files" }
     text += architecture.map { ", \(Inspection.printable($0))" } ?? ""
     text += "\n\(Numerals.grouped(count)) parameters (\(Numerals.scaled(Double(count)))) in \(tensors.count) tensors, "
-    text += "\(Numerals.bytes(bytes))\n\n"
-    text += Inspection.table(
-      ["type", "tensors", "parameters", "bytes"],
-      types.map { [$0.name, "\($0.tensors)", Numerals.grouped($0.count), Numerals.grouped($0.bytes)] },
-      rightAligned: [1, 2, 3])
+    text += "\(Numerals.bytes(bytes))\n"
+    if !tensors.isEmpty {
+      text +=
+        "\n"
+        + Inspection.table(
+          ["type", "tensors", "parameters", "bytes"],
+          types.map { [$0.name, "\($0.tensors)", Numerals.grouped($0.count), Numerals.grouped($0.bytes)] },
+          rightAligned: [1, 2, 3])
+    }
     if !metadata.isEmpty {
       let rows = metadata.map { [Inspection.printable($0.key), Inspection.short($0.value)] }
       text += "\n" + Inspection.table(["metadata", ""], rows)
@@ -159,6 +163,7 @@ struct Inspection {
       let shape = "[" + $0.shape.map(String.init).joined(separator: ", ") + "]"
       return [Inspection.printable($0.name), $0.type, shape, Numerals.grouped($0.bytes)]
     }
+    if tensors.isEmpty { return text }
     return text + "\n" + Inspection.table(["tensor", "type", "shape", "bytes"], rows, rightAligned: [3])
   }
 
