@@ -24,6 +24,9 @@ typedef struct {
     ck_block_format format, int64_t rows, int64_t columns, const uint8_t *blocks, ck_type type, void *out);
 } ck_block_readers;
 
+// The codes of the 16 values of IQ4_NL, and of those of E2M1 doubled.
+extern const uint8_t ck_iq4_codes[16], ck_e2m1_codes[16];
+
 const ck_block_readers *ck_block_readers_for(const ck_context *context);
 
 #endif

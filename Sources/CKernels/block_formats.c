@@ -35,9 +35,9 @@ int64_t ck_block_row_bytes(ck_block_format format, int64_t columns) {
   return columns / layout.elements * layout.bytes;
 }
 
-// The 16 values of IQ4_NL, and those of E2M1 doubled, moved up to be codes.
-static const uint8_t iq4_codes[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
-static const uint8_t e2m1_codes[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+// Values moved up to be codes, by the format's zero.
+const uint8_t ck_iq4_codes[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+const uint8_t ck_e2m1_codes[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 // Quantiles of the normal distribution, as bitsandbytes has them.
 static const float nf4_values[16] = {
   -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f,

@@ -8,7 +8,11 @@
 #include <math.h>
 
 enum { TILE = 32 };                 // weight rows that become floats at a time
-enum { TASK_BYTES = 64 * 1024 };    // of weights in a task of the integer path
+#ifndef TASK_BYTES
+#define TASK_BYTES (64*1024)
+#endif
+//    // of weights in a task of the integer path
+enum { PANELS_FROM = 8 };           // rows of x from which on tiles are faster
 
 static bool in_integers(const ck_block_matmul_arguments *a) {
   return !a->exact && ck_block_layout_of(a->format).sub > 0;
@@ -19,54 +23,87 @@ static bool in_integers(const ck_block_matmul_arguments *a) {
 #define CK_TEMPLATE "block_matmul.inc"
 #include "instances.h"
 
+typedef void (*ck_block_quantize)(
+  const ck_block_matmul_arguments *arguments, int64_t begin, int64_t count, const ck_block_activations *out);
+
 typedef struct {
   const ck_block_matmul_arguments *arguments;
-  ck_block_activations x;
+  ck_block_kernel kernel;
   ck_block_quantize quantize;
   ck_block_columns columns;
+  ck_block_activations x;
   int64_t per_task;
+  char *scratch;  // of the workers
+  size_t scratch_per_worker;
 } integer_plan;
 
 static size_t aligned(int64_t bytes) { return (size_t)ck_round_up(bytes, 64); }
 
-// Lays the activations out in `scratch`; returns the bytes.
-static size_t place_activations(const ck_block_matmul_arguments *a, void *scratch, ck_block_activations *out) {
+static ck_block_kernel kernel_for(const ck_context *context, const ck_block_matmul_arguments *a) {
+  ck_block_kernel kernel = {.rows = CK_PICK(context, block_columns), .half = 16};
   int sub = ck_block_layout_of(a->format).sub;
-  out->sub = sub;
-  out->width = ck_round_up(a->k, CK_BLOCK_CLASSES * sub);
-  out->subs = out->width / sub;
-  size_t codes = aligned(a->m * out->width), scales = aligned(a->m * out->subs * 4);
-  char *p = scratch;
-  out->codes = (int8_t *)p;
-  out->scales = (float *)(p + codes);
-  out->offsets = (int32_t *)(p + codes + scales);
-  out->sums = (float *)(p + codes + 2 * scales);
-  return codes + 3 * scales;
+  for (int b = 0; b < CK_BLOCK_CLASSES; b++) kernel.places[b] = b * sub;
+#if defined(__x86_64__)
+  if (context->isa >= CK_AVX512 && context->vnni) {
+    ck_block_kernel own;
+    if (ck_block_kernel_avx512(a->format, a->k, &own)) return own;
+  }
+#endif
+  return kernel;
+}
+
+// The plan without addresses; returns the bytes that activations need.
+static size_t plan_integers(const ck_context *context, const ck_block_matmul_arguments *a, integer_plan *plan) {
+  int sub = ck_block_layout_of(a->format).sub;
+  *plan = (integer_plan){
+    .arguments = a, .kernel = kernel_for(context, a), .quantize = CK_PICK(context, block_quantize),
+  };
+  ck_block_activations *x = &plan->x;
+  x->panels = a->m >= PANELS_FROM && plan->kernel.tiles != NULL;
+  x->rows = x->panels ? ck_round_up(a->m, CK_BLOCK_PANEL) : a->m;
+  x->sub = sub;
+  x->width = ck_round_up(a->k, CK_BLOCK_CLASSES * sub);
+  x->subs = x->width / sub;
+  x->half = plan->kernel.half;
+  memcpy(x->places, plan->kernel.places, sizeof x->places);
+  x->readers = ck_block_readers_for(context);
+  plan->columns = x->panels ? plan->kernel.tiles : plan->kernel.rows;
+  plan->scratch_per_worker = x->panels ? aligned((int64_t)ck_block_tile_bytes(x)) : 0;
+  return aligned(x->rows * x->width) + 3 * aligned(x->rows * x->subs * 4);
 }
 
 static void quantize_task(void *argument, int64_t index, int worker) {
   (void)worker;
   const integer_plan *p = argument;
   int64_t begin = index * p->per_task;
-  p->quantize(p->arguments, begin, ck_min(p->per_task, p->arguments->m - begin), &p->x);
+  p->quantize(p->arguments, begin, ck_min(p->per_task, p->x.rows - begin), &p->x);
 }
 
 static void columns_task(void *argument, int64_t index, int worker) {
-  (void)worker;
   const integer_plan *p = argument;
   int64_t begin = index * p->per_task;
-  p->columns(p->arguments, &p->x, begin, ck_min(p->per_task, p->arguments->n - begin));
+  p->columns(
+    p->arguments, &p->x, begin, ck_min(p->per_task, p->arguments->n - begin),
+    p->scratch + (size_t)worker * p->scratch_per_worker);
 }
 
 static void integer_product(const ck_context *context, const ck_block_matmul_arguments *a, void *scratch) {
-  integer_plan plan = {
-    .arguments = a, .quantize = CK_PICK(context, block_quantize), .columns = CK_PICK(context, block_columns),
-  };
-  place_activations(a, scratch, &plan.x);
-  plan.x.readers = ck_block_readers_for(context);
+  integer_plan plan;
+  plan_integers(context, a, &plan);
+  ck_block_activations *x = &plan.x;
+  size_t scales = aligned(x->rows * x->subs * 4);
+  char *p = scratch;
+  x->codes = (int8_t *)p;
+  p += aligned(x->rows * x->width);
+  x->scales = (float *)p;
+  x->offsets = (int32_t *)(p + scales);
+  x->sums = (float *)(p + 2 * scales);
+  plan.scratch = p + 3 * scales;
+
   plan.per_task = ck_rows_per_task(a->k, CK_GRAIN);
-  ck_run(context, ck_ceil_div(a->m, plan.per_task), quantize_task, &plan);
-  plan.per_task = ck_max(1, TASK_BYTES / ck_max(1, ck_block_row_bytes(a->format, a->k)));
+  ck_run(context, ck_ceil_div(x->rows, plan.per_task), quantize_task, &plan);
+  plan.per_task =
+    x->panels ? ck_block_tile_columns(x) : ck_max(1, TASK_BYTES / ck_max(1, ck_block_row_bytes(a->format, a->k)));
   ck_run(context, ck_ceil_div(a->n, plan.per_task), columns_task, &plan);
 }
 
@@ -115,8 +152,11 @@ static void float_product(const ck_context *context, const ck_block_matmul_argum
 }
 
 size_t ck_block_matmul_scratch(const ck_context *context, const ck_block_matmul_arguments *arguments) {
-  ck_block_activations x;
-  if (in_integers(arguments)) return place_activations(arguments, NULL, &x);
+  if (in_integers(arguments)) {
+    integer_plan plan;
+    size_t activations = plan_integers(context, arguments, &plan);
+    return activations + plan.scratch_per_worker * (size_t)ck_threads(context);
+  }
   return float_scratch_per_worker(context, arguments) * (size_t)ck_threads(context);
 }
 

@@ -6,11 +6,21 @@
 #include "block_matmul.h"
 
 enum { CK_BLOCK_CLASSES = 16 };  // sums that a row is spread over: sub-block b belongs to sum b % 16
+enum { CK_BLOCK_PANEL = 8 };     // rows of x in a panel
+enum { CK_BLOCK_COLUMNS = 16 };  // columns of y in a tile
 
-// Rows of x as int8. Arrays have `width` codes and `subs` scales a row, multiples of 16 sub-blocks, zeros after the last.
+// Rows of x as int8, zeros after the last element up to whole steps of 16 sub-blocks.
+//
+// Rows: codes [row][step][...] with sub-block b of a step at places[b], the second half of 32 at places[b] + half; scales
+// [row][sub-block].
+// Panels, for tiles: rows in groups of CK_BLOCK_PANEL, and each panel in the order in which it is used: codes
+// [panel][turn of b][step][4 codes][row][code], scales [panel][turn of b][step][row].
 typedef struct {
-  int64_t width, subs;
+  int64_t rows, width, subs;
   int sub;
+  bool panels;
+  int places[CK_BLOCK_CLASSES];
+  int half;
   int8_t *codes;
   float *scales;
   int32_t *offsets;  // the format's zero times the sum of the codes
@@ -18,12 +28,31 @@ typedef struct {
   const ck_block_readers *readers;
 } ck_block_activations;
 
-// Rows begin ..< begin + count of x into `out`.
-typedef void (*ck_block_quantize)(
-  const ck_block_matmul_arguments *arguments, int64_t begin, int64_t count, const ck_block_activations *out);
+// The order in which tiles add up the 16 sums of an element, so that neighbours are those that a tree adds first.
+static inline int ck_block_turn(int class) {
+  return (class & 1) << 3 | (class & 2) << 1 | (class & 4) >> 1 | (class & 8) >> 3;
+}
 
-// Columns begin ..< begin + count of y, for all rows of x.
+// Columns begin ..< begin + count of y, for all rows of x. `scratch` is the task's own.
 typedef void (*ck_block_columns)(
-  const ck_block_matmul_arguments *arguments, const ck_block_activations *x, int64_t begin, int64_t count);
+  const ck_block_matmul_arguments *arguments, const ck_block_activations *x, int64_t begin, int64_t count,
+  void *scratch);
+
+// What an instruction set has for a format.
+typedef struct {
+  ck_block_columns rows;   // for few rows of x: weights are taken apart for each few of them
+  ck_block_columns tiles;  // for many: weights are taken apart once; NULL if there is no such kernel
+  int places[CK_BLOCK_CLASSES];
+  int half;
+} ck_block_kernel;
+
+#if defined(__x86_64__)
+// False if there is no kernel for the format.
+bool ck_block_kernel_avx512(ck_block_format format, int64_t k, ck_block_kernel *kernel);
+ck_block_columns ck_block_tiles_avx512(ck_block_format format, int64_t k);
+#endif
+// Columns that a task of tiles takes at a time, and the room that it needs for them.
+int64_t ck_block_tile_columns(const ck_block_activations *x);
+size_t ck_block_tile_bytes(const ck_block_activations *x);
 
 #endif

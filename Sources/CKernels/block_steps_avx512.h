@@ -1,0 +1,427 @@
+// Steps of rows in blocks as AVX-512 vectors: 16 sub-blocks at a time, for products in VNNI instructions.
+//
+// A step's codes are laid out so that four vectors of dot products hold four sub-blocks each, one in each 128-bit lane,
+// and `step_sums` brings all 16 sums into one vector. Sub-block of lane l of dot product i: `block_at`.
+//  - sub-blocks of 32: codes[2 i + half], lane l: elements 16 half ..< 16 half + 16 of sub-block block_at(i, l);
+//  - sub-blocks of 16: codes[i], lane l: sub-block block_at(i, l).
+// Activations are laid out alike. Nothing is read beyond the blocks of a step.
+#ifndef CK_BLOCK_STEPS_AVX512_H
+#define CK_BLOCK_STEPS_AVX512_H
+#if defined(__x86_64__)
+
+#include "block_matmul_internal.h"
+#include "convert.h"
+#include "tasks.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define CK_BLOCK_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi2")))
+#define CK_BLOCK_INLINE static inline __attribute__((always_inline, unused)) CK_BLOCK_TARGET
+
+typedef struct {
+  __m512i codes[8];
+  __m512 scales, minimums;
+} ck_step;
+
+// How the rows of a format are walked.
+typedef struct {
+  ck_block_kind kind;
+  int64_t group;       // elements of a header, of int4 and int8; 0 where that is the row
+  int sub, parts;      // vectors of codes in each dot product
+  int64_t step_bytes;  // from one step to the next
+  int64_t head;        // bytes before the first step
+  bool minimums;
+} ck_walk;
+
+// The kinds of walks that there are: the formats, and the groups of int4 and int8.
+#define CK_WALKS(X)                                                                                      \
+  X(q4_0, CK_Q4_0, 0, 32, 288, 0, false) X(q4_1, CK_Q4_1, 0, 32, 320, 0, true)                           \
+  X(q5_0, CK_Q5_0, 0, 32, 352, 0, false) X(q5_1, CK_Q5_1, 0, 32, 384, 0, true)                           \
+  X(q8_0, CK_Q8_0, 0, 32, 544, 0, false) X(q2_k, CK_Q2_K, 0, 16, 84, 0, true)                            \
+  X(q3_k, CK_Q3_K, 0, 16, 110, 0, false) X(q4_k, CK_Q4_K, 0, 32, 288, 0, true)                           \
+  X(q5_k, CK_Q5_K, 0, 32, 352, 0, true) X(q6_k, CK_Q6_K, 0, 16, 210, 0, false)                           \
+  X(iq4_nl, CK_IQ4_NL, 0, 32, 288, 0, false) X(iq4_xs, CK_IQ4_XS, 0, 32, 272, 0, false)                  \
+  X(mxfp4, CK_MXFP4, 0, 32, 272, 0, false) X(int4_32, CK_INT4, 32, 32, 320, 0, true)                     \
+  X(int4_64, CK_INT4, 64, 32, 288, 0, true) X(int4_128, CK_INT4, 128, 32, 272, 0, true)                  \
+  X(int4_row, CK_INT4, 0, 32, 256, 4, true) X(int8_32, CK_INT8, 32, 32, 576, 0, true)                    \
+  X(int8_64, CK_INT8, 64, 32, 544, 0, true) X(int8_128, CK_INT8, 128, 32, 528, 0, true)                  \
+  X(int8_row, CK_INT8, 0, 32, 512, 4, true)
+
+enum { CK_STEP_BYTES_MOST = 576 };
+
+// The sub-block in lane l of dot product i. Q4_K and Q5_K keep neighbours in the two halves of a byte.
+static inline int block_at(ck_block_kind kind, int i, int lane) {
+  return kind == CK_Q4_K || kind == CK_Q5_K ? i / 2 * 8 + 2 * lane + i % 2 : 4 * i + lane;
+}
+
+// Loads
+
+CK_BLOCK_INLINE __m512i four_quarters(const uint8_t *p, int64_t stride) {
+  __m256i low = _mm256_inserti128_si256(
+    _mm256_castsi128_si256(_mm_loadu_si128((const void *)p)), _mm_loadu_si128((const void *)(p + stride)), 1);
+  __m256i high = _mm256_inserti128_si256(
+    _mm256_castsi128_si256(_mm_loadu_si128((const void *)(p + 2 * stride))),
+    _mm_loadu_si128((const void *)(p + 3 * stride)), 1);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+CK_BLOCK_INLINE __m512i two_halves(const uint8_t *p, int64_t stride) {
+  return _mm512_inserti64x4(
+    _mm512_castsi256_si512(_mm256_loadu_si256((const void *)p)), _mm256_loadu_si256((const void *)(p + stride)), 1);
+}
+
+CK_BLOCK_INLINE __m512i repeated_half(const uint8_t *p) {
+  return _mm512_broadcast_i64x4(_mm256_loadu_si256((const void *)p));
+}
+
+// `low` in the lower half, `high` in the upper one, in each 16 bits.
+CK_BLOCK_INLINE __m512i halves_16(short low, short high) {
+  return _mm512_inserti64x4(_mm512_set1_epi16(low), _mm256_set1_epi16(high), 1);
+}
+CK_BLOCK_INLINE __m512i halves_8(char low, char high) {
+  return _mm512_inserti64x4(_mm512_set1_epi8(low), _mm256_set1_epi8(high), 1);
+}
+
+CK_BLOCK_INLINE uint16_t bits_16(const uint8_t *p) {
+  uint16_t value;
+  memcpy(&value, p, sizeof value);
+  return value;
+}
+CK_BLOCK_INLINE uint32_t bits_32(const uint8_t *p) {
+  uint32_t value;
+  memcpy(&value, p, sizeof value);
+  return value;
+}
+CK_BLOCK_INLINE uint64_t bits_64(const uint8_t *p) {
+  uint64_t value;
+  memcpy(&value, p, sizeof value);
+  return value;
+}
+
+// 16 floats of 16 bits.
+CK_BLOCK_INLINE __m512 strided_f16(const uint8_t *p, int64_t stride) {
+#define CK_AT(i) (short)bits_16(p + (i) * stride)
+  __m256i bits = _mm256_setr_epi16(
+    CK_AT(0), CK_AT(1), CK_AT(2), CK_AT(3), CK_AT(4), CK_AT(5), CK_AT(6), CK_AT(7), CK_AT(8), CK_AT(9), CK_AT(10),
+    CK_AT(11), CK_AT(12), CK_AT(13), CK_AT(14), CK_AT(15));
+#undef CK_AT
+  return _mm512_cvtph_ps(bits);
+}
+
+// The lower 8 lanes of one float, the upper 8 of another.
+CK_BLOCK_INLINE __m512 two_f16(const uint8_t *low, const uint8_t *high) {
+  __m512 both = _mm512_castsi512_ps(_mm512_inserti64x4(
+    _mm512_castps_si512(_mm512_set1_ps(_cvtsh_ss(bits_16(low)))),
+    _mm256_castps_si256(_mm256_set1_ps(_cvtsh_ss(bits_16(high)))), 1));
+  return both;
+}
+
+CK_BLOCK_INLINE __m512 bytes_as_floats(uint64_t low, uint64_t high) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_set_epi64x((long long)high, (long long)low)));
+}
+
+// Codes
+
+CK_BLOCK_INLINE void split_nibbles(__m512i raw, __m512i *low, __m512i *high) {
+  __m512i mask = _mm512_set1_epi8(15);
+  *low = _mm512_and_si512(raw, mask);
+  *high = _mm512_and_si512(_mm512_srli_epi16(raw, 4), mask);
+}
+
+CK_BLOCK_INLINE void strided_nibbles(const uint8_t *p, int64_t stride, ck_step *s) {
+  for (int i = 0; i < 4; i++) {
+    split_nibbles(four_quarters(p + 4 * i * stride, stride), &s->codes[2 * i], &s->codes[2 * i + 1]);
+  }
+}
+
+CK_BLOCK_INLINE void look_up(const uint8_t table[16], ck_step *s) {
+  __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table));
+  for (int i = 0; i < 8; i++) s->codes[i] = _mm512_shuffle_epi8(values, s->codes[i]);
+}
+
+// The fifth bits of strided blocks, 32 of each.
+CK_BLOCK_INLINE void strided_fifth(const uint8_t *p, int64_t stride, ck_step *s) {
+  __m512i sixteen = _mm512_set1_epi8(16);
+  for (int i = 0; i < 4; i++) {
+    uint64_t a = bits_32(p + 4 * i * stride), b = bits_32(p + (4 * i + 1) * stride);
+    uint64_t c = bits_32(p + (4 * i + 2) * stride), d = bits_32(p + (4 * i + 3) * stride);
+    __mmask64 low = (a & 0xffff) | (b & 0xffff) << 16 | (c & 0xffff) << 32 | d << 48;
+    __mmask64 high = a >> 16 | (b >> 16) << 16 | (c >> 16) << 32 | (d >> 16) << 48;
+    s->codes[2 * i] = _mm512_mask_add_epi8(s->codes[2 * i], low, s->codes[2 * i], sixteen);
+    s->codes[2 * i + 1] = _mm512_mask_add_epi8(s->codes[2 * i + 1], high, s->codes[2 * i + 1], sixteen);
+  }
+}
+
+// First and second halves of four neighbouring sub-blocks of 32 bytes.
+CK_BLOCK_INLINE void first_and_second(__m512i a, __m512i b, __m512i *first, __m512i *second) {
+  *first = _mm512_shuffle_i64x2(a, b, 0x88);
+  *second = _mm512_shuffle_i64x2(a, b, 0xdd);
+}
+
+CK_BLOCK_INLINE void strided_bytes(const uint8_t *p, int64_t stride, ck_step *s) {
+  for (int i = 0; i < 4; i++) {
+    const uint8_t *at = p + 4 * i * stride;
+    first_and_second(
+      two_halves(at, stride), two_halves(at + 2 * stride, stride), &s->codes[2 * i], &s->codes[2 * i + 1]);
+  }
+}
+
+// Formats
+
+CK_BLOCK_INLINE void step_q4_0(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_nibbles(p + 2, 18, s);
+  s->scales = strided_f16(p, 18);
+}
+
+CK_BLOCK_INLINE void step_q4_1(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_nibbles(p + 4, 20, s);
+  s->scales = strided_f16(p, 20);
+  s->minimums = strided_f16(p + 2, 20);
+}
+
+CK_BLOCK_INLINE void step_q5_0(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_nibbles(p + 6, 22, s);
+  strided_fifth(p + 2, 22, s);
+  s->scales = strided_f16(p, 22);
+}
+
+CK_BLOCK_INLINE void step_q5_1(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_nibbles(p + 8, 24, s);
+  strided_fifth(p + 4, 24, s);
+  s->scales = strided_f16(p, 24);
+  s->minimums = strided_f16(p + 2, 24);
+}
+
+CK_BLOCK_INLINE void step_q8_0(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_bytes(p + 2, 34, s);
+  for (int i = 0; i < 8; i++) s->codes[i] = _mm512_xor_si512(s->codes[i], _mm512_set1_epi8((char)0x80));
+  s->scales = strided_f16(p, 34);
+}
+
+CK_BLOCK_INLINE void step_iq4_nl(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_nibbles(p + 2, 18, s);
+  look_up(ck_iq4_codes, s);
+  s->scales = strided_f16(p, 18);
+}
+
+CK_BLOCK_INLINE void step_mxfp4(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_nibbles(p + 1, 17, s);
+  look_up(ck_e2m1_codes, s);
+#define CK_AT(i) (char)p[(i) * 17]
+  __m512i e = _mm512_cvtepu8_epi32(_mm_setr_epi8(
+    CK_AT(0), CK_AT(1), CK_AT(2), CK_AT(3), CK_AT(4), CK_AT(5), CK_AT(6), CK_AT(7), CK_AT(8), CK_AT(9), CK_AT(10),
+    CK_AT(11), CK_AT(12), CK_AT(13), CK_AT(14), CK_AT(15)));
+#undef CK_AT
+  __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+  __mmask16 least = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+  s->scales = _mm512_castsi512_ps(
+    _mm512_mask_sllv_epi32(normal, least, _mm512_set1_epi32(0x00200000), e));
+}
+
+CK_BLOCK_INLINE void step_q2_k(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  __m512i mask = _mm512_set1_epi8(3);
+  for (int part = 0; part < 2; part++) {
+    __m512i raw = repeated_half(p + 16 + 32 * part);
+    s->codes[2 * part] = _mm512_and_si512(_mm512_srlv_epi16(raw, halves_16(0, 2)), mask);
+    s->codes[2 * part + 1] = _mm512_and_si512(_mm512_srlv_epi16(raw, halves_16(4, 6)), mask);
+  }
+  __m128i packed = _mm_loadu_si128((const void *)p), nibble = _mm_set1_epi8(15);
+  __m512i scales = _mm512_cvtepu8_epi32(_mm_and_si128(packed, nibble));
+  __m512i minimums = _mm512_cvtepu8_epi32(_mm_and_si128(_mm_srli_epi16(packed, 4), nibble));
+  float d = _cvtsh_ss(bits_16(p + 80)), least = -_cvtsh_ss(bits_16(p + 82));
+  s->scales = _mm512_mul_ps(_mm512_set1_ps(d), _mm512_cvtepi32_ps(scales));
+  s->minimums = _mm512_mul_ps(_mm512_set1_ps(least), _mm512_cvtepi32_ps(minimums));
+}
+
+CK_BLOCK_INLINE void step_q3_k(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  __m512i mask = _mm512_set1_epi8(3), four = _mm512_set1_epi8(4), high = repeated_half(p);
+  for (int part = 0; part < 2; part++) {
+    __m512i raw = repeated_half(p + 32 + 32 * part);
+    for (int i = 0; i < 2; i++) {
+      int shift = 4 * i, bit = 4 * part + 2 * i;
+      __m512i codes = _mm512_and_si512(_mm512_srlv_epi16(raw, halves_16((short)shift, (short)(shift + 2))), mask);
+      __mmask64 set = _mm512_test_epi8_mask(high, halves_8((char)(1 << bit), (char)(2 << bit)));
+      s->codes[2 * part + i] = _mm512_mask_add_epi8(codes, set, codes, four);
+    }
+  }
+  uint64_t low = bits_64(p + 96), nibbles = 0x0f0f0f0f0f0f0f0f, pairs = 0x03030303;
+  uint64_t top = bits_32(p + 104);
+  uint64_t first = (low & nibbles) | ((top & pairs) | (top >> 2 & pairs) << 32) << 4;
+  uint64_t second = (low >> 4 & nibbles) | ((top >> 4 & pairs) | (top >> 6 & pairs) << 32) << 4;
+  __m512 scales = _mm512_sub_ps(bytes_as_floats(first, second), _mm512_set1_ps(32));
+  s->scales = _mm512_mul_ps(_mm512_set1_ps(_cvtsh_ss(bits_16(p + 108))), scales);
+}
+
+// The scales and minimums of two blocks of Q4_K or Q5_K.
+CK_BLOCK_INLINE void scales_k4(const uint8_t *p, int64_t block, ck_step *s) {
+  uint64_t scales[2], minimums[2];
+  for (int i = 0; i < 2; i++) {
+    const uint8_t *packed = p + i * block + 4;
+    uint32_t a = bits_32(packed), b = bits_32(packed + 4), c = bits_32(packed + 8);
+    uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x30303030;
+    scales[i] = (a & six) | (uint64_t)((c & four) | (a >> 2 & two)) << 32;
+    minimums[i] = (b & six) | (uint64_t)((c >> 4 & four) | (b >> 2 & two)) << 32;
+  }
+  s->scales = _mm512_mul_ps(two_f16(p, p + block), bytes_as_floats(scales[0], scales[1]));
+  __m512 least = _mm512_mul_ps(two_f16(p + 2, p + block + 2), bytes_as_floats(minimums[0], minimums[1]));
+  s->minimums = _mm512_sub_ps(_mm512_setzero_ps(), least);
+}
+
+CK_BLOCK_INLINE void nibbles_k4(const uint8_t *p, __m512i codes[4]) {
+  __m512i first, second;
+  first_and_second(_mm512_loadu_si512(p), _mm512_loadu_si512(p + 64), &first, &second);
+  split_nibbles(first, &codes[0], &codes[2]);
+  split_nibbles(second, &codes[1], &codes[3]);
+}
+
+CK_BLOCK_INLINE void step_q4_k(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  for (int i = 0; i < 2; i++) nibbles_k4(p + 144 * i + 16, s->codes + 4 * i);
+  scales_k4(p, 144, s);
+}
+
+CK_BLOCK_INLINE void step_q5_k(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  __m512i sixteen = _mm512_set1_epi8(16);
+  __m512i even = _mm512_set_epi64(
+    0x4040404040404040, 0x4040404040404040, 0x1010101010101010, 0x1010101010101010, 0x0404040404040404,
+    0x0404040404040404, 0x0101010101010101, 0x0101010101010101);
+  __m512i odd = _mm512_slli_epi16(even, 1);
+  for (int i = 0; i < 2; i++) {
+    __m512i *codes = s->codes + 4 * i;
+    nibbles_k4(p + 176 * i + 48, codes);
+    for (int half = 0; half < 2; half++) {
+      __m512i high = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(p + 176 * i + 16 + 16 * half)));
+      codes[half] = _mm512_mask_add_epi8(codes[half], _mm512_test_epi8_mask(high, even), codes[half], sixteen);
+      codes[2 + half] =
+        _mm512_mask_add_epi8(codes[2 + half], _mm512_test_epi8_mask(high, odd), codes[2 + half], sixteen);
+    }
+  }
+  scales_k4(p, 176, s);
+}
+
+CK_BLOCK_INLINE void step_q6_k(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  __m512i mask = _mm512_set1_epi8(0x30);
+  for (int part = 0; part < 2; part++) {
+    __m512i low, high, top = repeated_half(p + 128 + 32 * part);
+    split_nibbles(_mm512_loadu_si512(p + 64 * part), &low, &high);
+    __m512i first = _mm512_and_si512(_mm512_sllv_epi16(top, halves_16(4, 2)), mask);
+    __m512i second = _mm512_and_si512(_mm512_srlv_epi16(top, halves_16(0, 2)), mask);
+    s->codes[2 * part] = _mm512_or_si512(low, first);
+    s->codes[2 * part + 1] = _mm512_or_si512(high, second);
+  }
+  __m512i scales = _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(p + 192)));
+  s->scales = _mm512_mul_ps(_mm512_set1_ps(_cvtsh_ss(bits_16(p + 208))), _mm512_cvtepi32_ps(scales));
+}
+
+CK_BLOCK_INLINE void step_iq4_xs(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  uint64_t scales[2];
+  for (int i = 0; i < 2; i++) {
+    const uint8_t *block = p + 136 * i;
+    for (int j = 0; j < 2; j++) {
+      split_nibbles(
+        _mm512_loadu_si512(block + 8 + 64 * j), &s->codes[4 * i + 2 * j], &s->codes[4 * i + 2 * j + 1]);
+    }
+    scales[i] = _pdep_u64(bits_32(block + 4), 0x0f0f0f0f0f0f0f0f) | _pdep_u64(bits_16(block + 2), 0x3030303030303030);
+  }
+  look_up(ck_iq4_codes, s);
+  __m512 shifted = _mm512_sub_ps(bytes_as_floats(scales[0], scales[1]), _mm512_set1_ps(32));
+  s->scales = _mm512_mul_ps(two_f16(p, p + 136), shifted);
+}
+
+// Scale and minimum from headers of groups.
+CK_BLOCK_INLINE void split_headers(__m512i headers, int zero, ck_step *s) {
+  __m512i low = _mm512_set1_epi32(0x1ff);
+  s->scales = _mm512_castsi512_ps(_mm512_andnot_si512(low, headers));
+  __m512i steps = _mm512_sub_epi32(_mm512_set1_epi32(zero), _mm512_and_si512(headers, low));
+  s->minimums = _mm512_mul_ps(s->scales, _mm512_cvtepi32_ps(steps));
+}
+
+// 16 headers, each repeated for the sub-blocks of its group.
+CK_BLOCK_INLINE __m512i group_headers(const uint8_t *p, int64_t group, int64_t stride) {
+  int64_t each = group / 32;
+#define CK_AT(i) (int)bits_32(p + (i) / each * stride)
+  return _mm512_setr_epi32(
+    CK_AT(0), CK_AT(1), CK_AT(2), CK_AT(3), CK_AT(4), CK_AT(5), CK_AT(6), CK_AT(7), CK_AT(8), CK_AT(9), CK_AT(10),
+    CK_AT(11), CK_AT(12), CK_AT(13), CK_AT(14), CK_AT(15));
+#undef CK_AT
+}
+
+CK_BLOCK_INLINE void step_int4(const uint8_t *p, int64_t group, ck_step *s) {
+  int64_t stride = 4 + group / 2;
+  for (int i = 0; i < 4; i++) {
+    __m512i raw = group == 32 ? four_quarters(p + 4 + 4 * i * stride, stride)
+      : group == 64 ? two_halves(p + 4 + 2 * i * stride, stride) : _mm512_loadu_si512(p + 4 + i * stride);
+    split_nibbles(raw, &s->codes[2 * i], &s->codes[2 * i + 1]);
+  }
+  split_headers(group_headers(p, group, stride), 8, s);
+}
+CK_BLOCK_INLINE void step_int4_32(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int4(p, 32, s); }
+CK_BLOCK_INLINE void step_int4_64(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int4(p, 64, s); }
+CK_BLOCK_INLINE void step_int4_128(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int4(p, 128, s); }
+CK_BLOCK_INLINE void step_int4_row(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  for (int i = 0; i < 4; i++) {
+    split_nibbles(_mm512_loadu_si512(p + 64 * i), &s->codes[2 * i], &s->codes[2 * i + 1]);
+  }
+  split_headers(_mm512_set1_epi32((int)bits_32(row)), 8, s);
+}
+
+CK_BLOCK_INLINE void step_int8(const uint8_t *p, int64_t group, ck_step *s) {
+  int64_t stride = 4 + group;
+  for (int i = 0; i < 4; i++) {
+    const uint8_t *at = p + 4 + 128 / group * i * stride;
+    __m512i a = group == 32 ? two_halves(at, stride) : _mm512_loadu_si512(at);
+    __m512i b = group == 32 ? two_halves(at + 2 * stride, stride) : _mm512_loadu_si512(at + (group == 64 ? stride : 64));
+    first_and_second(a, b, &s->codes[2 * i], &s->codes[2 * i + 1]);
+  }
+  split_headers(group_headers(p, group, stride), 128, s);
+}
+CK_BLOCK_INLINE void step_int8_32(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int8(p, 32, s); }
+CK_BLOCK_INLINE void step_int8_64(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int8(p, 64, s); }
+CK_BLOCK_INLINE void step_int8_128(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int8(p, 128, s); }
+CK_BLOCK_INLINE void step_int8_row(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  for (int i = 0; i < 4; i++) {
+    first_and_second(
+      _mm512_loadu_si512(p + 128 * i), _mm512_loadu_si512(p + 128 * i + 64), &s->codes[2 * i], &s->codes[2 * i + 1]);
+  }
+  split_headers(_mm512_set1_epi32((int)bits_32(row)), 128, s);
+}
+
+// The sums of four times four sub-blocks, in the order of the sub-blocks.
+CK_BLOCK_INLINE __m512i step_sums(const __m512i dots[4], __m512i order) {
+  __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(dots[0], dots[1]), _mm512_unpackhi_epi32(dots[0], dots[1]));
+  __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(dots[2], dots[3]), _mm512_unpackhi_epi32(dots[2], dots[3]));
+  __m512i sums = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+  return _mm512_permutexvar_epi32(order, sums);
+}
+
+// Where `step_sums` finds each sub-block.
+CK_BLOCK_INLINE __m512i step_order(ck_block_kind kind) {
+  int32_t order[16];
+  for (int i = 0; i < 4; i++) {
+    for (int lane = 0; lane < 4; lane++) order[block_at(kind, i, lane)] = 4 * lane + i;
+  }
+  return _mm512_loadu_si512(order);
+}
+
+// Walks a row: `body` is run with `step` (its number) and `s` for each step. The last one, where it is not whole, is
+// padded with zeros.
+#define CK_WALK(name, walk, row, k, body)                                                                  \
+  do {                                                                                                     \
+    int64_t length_ = 16 * (walk).sub, whole_ = (k) / length_, rest_ = (k) % length_;                       \
+    const uint8_t *p_ = (row) + (walk).head;                                                               \
+    ck_step s;                                                                                             \
+    int64_t step = 0;                                                                                      \
+    for (; step < whole_; step++, p_ += (walk).step_bytes) {                                               \
+      step_##name(p_, (row), &s);                                                                          \
+      body                                                                                                 \
+    }                                                                                                      \
+    if (rest_ > 0) {                                                                                       \
+      uint8_t room_[CK_STEP_BYTES_MOST] = {0};                                                             \
+      memcpy(room_, p_, (size_t)(rest_ * (walk).step_bytes / length_));                                    \
+      step_##name(room_, (row), &s);                                                                       \
+      body                                                                                                 \
+    }                                                                                                      \
+  } while (0)
+
+#endif
+#endif
