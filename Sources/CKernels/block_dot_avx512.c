@@ -41,10 +41,7 @@ CK_BLOCK_INLINE void store(const ck_block_matmul_arguments *a, int64_t row, int6
   }
 }
 
-#ifndef AHEAD
-#define AHEAD 2048
-#endif
-//enum { AHEAD = 2048 };  // bytes between what is read and what is fetched
+enum { AHEAD = 8192 };  // bytes between what is read and what is fetched
 
 #define ROWS(name, walk, count_, first)                                                                   \
   do {                                                                                                    \
@@ -52,7 +49,9 @@ CK_BLOCK_INLINE void store(const ck_block_matmul_arguments *a, int64_t row, int6
     for (int r = 0; r < (count_); r++) totals[r] = _mm512_setzero_ps();                                   \
     CK_WALK(name, walk, row, a->k, {                                                                      \
       if ((first) == 0) {                                                                                 \
-        for (int64_t line = 0; line < (walk).step_bytes; line += 64) _mm_prefetch((const char *)p_ + AHEAD + line, _MM_HINT_T0); \
+        for (int64_t line = 0; line < (walk).step_bytes; line += 64) {                                    \
+          _mm_prefetch((const char *)p_ + AHEAD + line, _MM_HINT_T0);                                     \
+        }                                                                                                 \
       }                                                                                                   \
       for (int r = 0; r < (count_); r++) {                                                                \
         totals[r] = add_step(&s, (walk).sub, (walk).minimums, order, x, (first) + r, step, totals[r]);     \
@@ -82,6 +81,7 @@ CK_WALKS(COLUMNS)
 bool ck_block_kernel_avx512(ck_block_format format, int64_t k, ck_block_kernel *kernel) {
   int64_t group = format.group == k ? 0 : format.group;
   kernel->rows = NULL;
+  if (!__builtin_cpu_supports("avx512vbmi")) return false;
 #define CHOOSE(name, kind_, group_, sub_, bytes_, head_, minimums_) \
   if (format.kind == kind_ && group == group_ && (head_ > 0) == (format.group > 0 && group == 0)) \
     kernel->rows = columns_##name;

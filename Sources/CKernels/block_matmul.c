@@ -8,10 +8,8 @@
 #include <math.h>
 
 enum { TILE = 32 };                 // weight rows that become floats at a time
-#ifndef TASK_BYTES
-#define TASK_BYTES (64*1024)
-#endif
-//    // of weights in a task of the integer path
+// Weights in a task for few rows of x: long stretches, because memory is read fastest in few long streams.
+enum { TASK_BYTES_LEAST = 64 * 1024, TASK_BYTES_MOST = 1024 * 1024 };
 enum { PANELS_FROM = 8 };           // rows of x from which on tiles are faster
 
 static bool in_integers(const ck_block_matmul_arguments *a) {
@@ -102,8 +100,14 @@ static void integer_product(const ck_context *context, const ck_block_matmul_arg
 
   plan.per_task = ck_rows_per_task(a->k, CK_GRAIN);
   ck_run(context, ck_ceil_div(x->rows, plan.per_task), quantize_task, &plan);
-  plan.per_task =
-    x->panels ? ck_block_tile_columns(x) : ck_max(1, TASK_BYTES / ck_max(1, ck_block_row_bytes(a->format, a->k)));
+  if (x->panels) {
+    plan.per_task = ck_block_tile_columns(x);
+  } else {
+    // Columns are computed each by itself, so the cut may depend on the number of threads.
+    int64_t row_bytes = ck_max(1, ck_block_row_bytes(a->format, a->k));
+    int64_t share = ck_ceil_div(a->n * row_bytes, 2 * ck_threads(context));
+    plan.per_task = ck_ceil_div(ck_max(TASK_BYTES_LEAST, ck_min(TASK_BYTES_MOST, share)), row_bytes);
+  }
   ck_run(context, ck_ceil_div(a->n, plan.per_task), columns_task, &plan);
 }
 

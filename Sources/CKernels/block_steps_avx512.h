@@ -16,7 +16,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define CK_BLOCK_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c,bmi2")))
+#define CK_BLOCK_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c,bmi2")))
 #define CK_BLOCK_INLINE static inline __attribute__((always_inline, unused)) CK_BLOCK_TARGET
 
 typedef struct {
@@ -57,13 +57,49 @@ static inline int block_at(ck_block_kind kind, int i, int lane) {
 
 // Loads
 
-CK_BLOCK_INLINE __m512i four_quarters(const uint8_t *p, int64_t stride) {
-  __m256i low = _mm256_inserti128_si256(
-    _mm256_castsi128_si256(_mm_loadu_si128((const void *)p)), _mm_loadu_si128((const void *)(p + stride)), 1);
-  __m256i high = _mm256_inserti128_si256(
-    _mm256_castsi128_si256(_mm_loadu_si128((const void *)(p + 2 * stride))),
-    _mm_loadu_si128((const void *)(p + 3 * stride)), 1);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+// Four blocks of `stride` bytes, at most 128 in all: the first 64 bytes, and the last 64.
+typedef struct {
+  __m512i first, last;
+} four_blocks;
+
+CK_BLOCK_INLINE four_blocks load_four(const uint8_t *p, int64_t stride) {
+  return (four_blocks){_mm512_loadu_si512(p), _mm512_loadu_si512(p + 4 * stride - 64)};
+}
+
+// Byte j of a lane is byte at + j * scale / 8 of the lane's block; scale 8: neighbours, 1: eight times the same.
+CK_BLOCK_INLINE __m512i picked(four_blocks blocks, int64_t stride, int at, int scale) {
+  uint8_t index[64];
+  for (int j = 0; j < 64; j++) {
+    int byte = (int)(j / 16 * stride) + at + j % 16 * scale / 8;
+    index[j] = (uint8_t)(byte < 64 ? byte : 64 + byte - (int)(4 * stride - 64));
+  }
+  return _mm512_permutex2var_epi8(blocks.first, _mm512_loadu_si512(index), blocks.last);
+}
+
+// The 16-bit words at byte `at` of 16 blocks, of which each of `four` holds four.
+CK_BLOCK_INLINE __m256i picked_words(const four_blocks four[4], int64_t stride, int at) {
+  // Up to a stride of 20 all four lie in the first 64 bytes.
+  uint16_t index[32];
+  bool near = 3 * stride + at + 2 <= 64;
+  for (int j = 0; j < 32; j++) {
+    int byte = (int)(j % 4 * stride) + at;
+    if (near) {
+      index[j] = (uint16_t)(byte / 2 + (j % 8 < 4 ? 0 : 32));
+    } else {
+      index[j] = (uint16_t)(byte < 64 ? byte / 2 : 32 + (byte - (int)(4 * stride - 64)) / 2);
+    }
+  }
+  __m512i places = _mm512_loadu_si512(index);
+  if (near) {
+    __m256i low = _mm512_castsi512_si256(_mm512_permutex2var_epi16(four[0].first, places, four[1].first));
+    __m256i high = _mm512_castsi512_si256(_mm512_permutex2var_epi16(four[2].first, places, four[3].first));
+    return _mm256_inserti128_si256(low, _mm256_castsi256_si128(high), 1);
+  }
+  __m128i q[4];
+  for (int i = 0; i < 4; i++) {
+    q[i] = _mm512_castsi512_si128(_mm512_permutex2var_epi16(four[i].first, places, four[i].last));
+  }
+  return _mm256_set_m128i(_mm_unpacklo_epi64(q[2], q[3]), _mm_unpacklo_epi64(q[0], q[1]));
 }
 
 CK_BLOCK_INLINE __m512i two_halves(const uint8_t *p, int64_t stride) {
@@ -129,28 +165,23 @@ CK_BLOCK_INLINE void split_nibbles(__m512i raw, __m512i *low, __m512i *high) {
   *high = _mm512_and_si512(_mm512_srli_epi16(raw, 4), mask);
 }
 
-CK_BLOCK_INLINE void strided_nibbles(const uint8_t *p, int64_t stride, ck_step *s) {
+// Nibbles at byte `at` of 16 blocks, and `fifth` bits at byte `bits` where that is not negative.
+CK_BLOCK_INLINE void strided_nibbles(const uint8_t *p, int64_t stride, int at, int bits, four_blocks *four, ck_step *s) {
+  __m512i each_bit = _mm512_set1_epi64((long long)0x8040201008040201), sixteen = _mm512_set1_epi8(16);
   for (int i = 0; i < 4; i++) {
-    split_nibbles(four_quarters(p + 4 * i * stride, stride), &s->codes[2 * i], &s->codes[2 * i + 1]);
+    four[i] = load_four(p + 4 * i * stride, stride);
+    __m512i *codes = s->codes + 2 * i;
+    split_nibbles(picked(four[i], stride, at, 8), &codes[0], &codes[1]);
+    for (int half = 0; bits >= 0 && half < 2; half++) {
+      __mmask64 set = _mm512_test_epi8_mask(picked(four[i], stride, bits + 2 * half, 1), each_bit);
+      codes[half] = _mm512_mask_add_epi8(codes[half], set, codes[half], sixteen);
+    }
   }
 }
 
 CK_BLOCK_INLINE void look_up(const uint8_t table[16], ck_step *s) {
   __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table));
   for (int i = 0; i < 8; i++) s->codes[i] = _mm512_shuffle_epi8(values, s->codes[i]);
-}
-
-// The fifth bits of strided blocks, 32 of each.
-CK_BLOCK_INLINE void strided_fifth(const uint8_t *p, int64_t stride, ck_step *s) {
-  __m512i sixteen = _mm512_set1_epi8(16);
-  for (int i = 0; i < 4; i++) {
-    uint64_t a = bits_32(p + 4 * i * stride), b = bits_32(p + (4 * i + 1) * stride);
-    uint64_t c = bits_32(p + (4 * i + 2) * stride), d = bits_32(p + (4 * i + 3) * stride);
-    __mmask64 low = (a & 0xffff) | (b & 0xffff) << 16 | (c & 0xffff) << 32 | d << 48;
-    __mmask64 high = a >> 16 | (b >> 16) << 16 | (c >> 16) << 32 | (d >> 16) << 48;
-    s->codes[2 * i] = _mm512_mask_add_epi8(s->codes[2 * i], low, s->codes[2 * i], sixteen);
-    s->codes[2 * i + 1] = _mm512_mask_add_epi8(s->codes[2 * i + 1], high, s->codes[2 * i + 1], sixteen);
-  }
 }
 
 // First and second halves of four neighbouring sub-blocks of 32 bytes.
@@ -170,27 +201,29 @@ CK_BLOCK_INLINE void strided_bytes(const uint8_t *p, int64_t stride, ck_step *s)
 // Formats
 
 CK_BLOCK_INLINE void step_q4_0(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  strided_nibbles(p + 2, 18, s);
-  s->scales = strided_f16(p, 18);
+  four_blocks four[4];
+  strided_nibbles(p, 18, 2, -1, four, s);
+  s->scales = _mm512_cvtph_ps(picked_words(four, 18, 0));
 }
 
 CK_BLOCK_INLINE void step_q4_1(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  strided_nibbles(p + 4, 20, s);
-  s->scales = strided_f16(p, 20);
-  s->minimums = strided_f16(p + 2, 20);
+  four_blocks four[4];
+  strided_nibbles(p, 20, 4, -1, four, s);
+  s->scales = _mm512_cvtph_ps(picked_words(four, 20, 0));
+  s->minimums = _mm512_cvtph_ps(picked_words(four, 20, 2));
 }
 
 CK_BLOCK_INLINE void step_q5_0(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  strided_nibbles(p + 6, 22, s);
-  strided_fifth(p + 2, 22, s);
-  s->scales = strided_f16(p, 22);
+  four_blocks four[4];
+  strided_nibbles(p, 22, 6, 2, four, s);
+  s->scales = _mm512_cvtph_ps(picked_words(four, 22, 0));
 }
 
 CK_BLOCK_INLINE void step_q5_1(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  strided_nibbles(p + 8, 24, s);
-  strided_fifth(p + 4, 24, s);
-  s->scales = strided_f16(p, 24);
-  s->minimums = strided_f16(p + 2, 24);
+  four_blocks four[4];
+  strided_nibbles(p, 24, 8, 4, four, s);
+  s->scales = _mm512_cvtph_ps(picked_words(four, 24, 0));
+  s->minimums = _mm512_cvtph_ps(picked_words(four, 24, 2));
 }
 
 CK_BLOCK_INLINE void step_q8_0(const uint8_t *p, const uint8_t *row, ck_step *s) {
@@ -200,19 +233,23 @@ CK_BLOCK_INLINE void step_q8_0(const uint8_t *p, const uint8_t *row, ck_step *s)
 }
 
 CK_BLOCK_INLINE void step_iq4_nl(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  strided_nibbles(p + 2, 18, s);
+  four_blocks four[4];
+  strided_nibbles(p, 18, 2, -1, four, s);
   look_up(ck_iq4_codes, s);
-  s->scales = strided_f16(p, 18);
+  s->scales = _mm512_cvtph_ps(picked_words(four, 18, 0));
 }
 
 CK_BLOCK_INLINE void step_mxfp4(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  strided_nibbles(p + 1, 17, s);
+  four_blocks four[4];
+  strided_nibbles(p, 17, 1, -1, four, s);
   look_up(ck_e2m1_codes, s);
-#define CK_AT(i) (char)p[(i) * 17]
-  __m512i e = _mm512_cvtepu8_epi32(_mm_setr_epi8(
-    CK_AT(0), CK_AT(1), CK_AT(2), CK_AT(3), CK_AT(4), CK_AT(5), CK_AT(6), CK_AT(7), CK_AT(8), CK_AT(9), CK_AT(10),
-    CK_AT(11), CK_AT(12), CK_AT(13), CK_AT(14), CK_AT(15)));
-#undef CK_AT
+  // The first bytes of four blocks and four, as 32 bits each.
+  uint8_t index[64];
+  for (int j = 0; j < 64; j++) index[j] = (uint8_t)(j / 4 % 4 * 17 + (j / 4 % 8 < 4 ? 0 : 64));
+  __m512i places = _mm512_loadu_si512(index);
+  __m512i low = _mm512_permutex2var_epi8(four[0].first, places, four[1].first);
+  __m512i high = _mm512_permutex2var_epi8(four[2].first, places, four[3].first);
+  __m512i e = _mm512_and_si512(_mm512_shuffle_i64x2(low, high, 0x44), _mm512_set1_epi32(0xff));
   __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
   __mmask16 least = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
   s->scales = _mm512_castsi512_ps(
@@ -253,19 +290,26 @@ CK_BLOCK_INLINE void step_q3_k(const uint8_t *p, const uint8_t *row, ck_step *s)
   s->scales = _mm512_mul_ps(_mm512_set1_ps(_cvtsh_ss(bits_16(p + 108))), scales);
 }
 
-// The scales and minimums of two blocks of Q4_K or Q5_K.
+// The scales and minimums of two blocks of Q4_K or Q5_K. With a, b, c the three times 32 bits behind the floats, four
+// bytes each: scales are a & 63 and c & 15 | a >> 6 << 4, minimums b & 63 and c >> 4 | b >> 6 << 4.
 CK_BLOCK_INLINE void scales_k4(const uint8_t *p, int64_t block, ck_step *s) {
-  uint64_t scales[2], minimums[2];
-  for (int i = 0; i < 2; i++) {
-    const uint8_t *packed = p + i * block + 4;
-    uint32_t a = bits_32(packed), b = bits_32(packed + 4), c = bits_32(packed + 8);
-    uint32_t six = 0x3f3f3f3f, four = 0x0f0f0f0f, two = 0x30303030;
-    scales[i] = (a & six) | (uint64_t)((c & four) | (a >> 2 & two)) << 32;
-    minimums[i] = (b & six) | (uint64_t)((c >> 4 & four) | (b >> 2 & two)) << 32;
-  }
-  s->scales = _mm512_mul_ps(two_f16(p, p + block), bytes_as_floats(scales[0], scales[1]));
-  __m512 least = _mm512_mul_ps(two_f16(p + 2, p + block + 2), bytes_as_floats(minimums[0], minimums[1]));
-  s->minimums = _mm512_sub_ps(_mm512_setzero_ps(), least);
+  __m256i head = _mm256_inserti128_si256(
+    _mm256_castsi128_si256(_mm_loadu_si128((const void *)p)), _mm_loadu_si128((const void *)(p + block)), 1);
+  __m256i low = _mm256_shuffle_epi32(head, _MM_SHUFFLE(3, 2, 3, 1));   // a, c, b, c
+  __m256i high = _mm256_shuffle_epi32(head, _MM_SHUFFLE(2, 2, 1, 1));  // -, a, -, b
+  low = _mm256_and_si256(
+    _mm256_srlv_epi32(low, _mm256_setr_epi32(0, 0, 0, 4, 0, 0, 0, 4)), _mm256_set1_epi64x(0x0f0f0f0f3f3f3f3f));
+  high = _mm256_and_si256(_mm256_srli_epi32(high, 2), _mm256_set1_epi64x(0x3030303000000000));
+  __m256i bytes = _mm256_permute4x64_epi64(_mm256_or_si256(low, high), _MM_SHUFFLE(3, 1, 2, 0));
+  __m512 scales = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(bytes)));
+  __m512 minimums = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(bytes, 1)));
+  // Both scales and both minimums, which are subtracted.
+  uint64_t floats = ((uint64_t)bits_32(p + block) << 32 | bits_32(p)) ^ 0x8000000080000000;
+  __m512 four = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi64_si128((long long)floats)));
+  __m512i upper = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi32(2), 1);
+  s->scales = _mm512_mul_ps(_mm512_permutexvar_ps(upper, four), scales);
+  s->minimums = _mm512_mul_ps(
+    _mm512_permutexvar_ps(_mm512_add_epi32(upper, _mm512_set1_epi32(1)), four), minimums);
 }
 
 CK_BLOCK_INLINE void nibbles_k4(const uint8_t *p, __m512i codes[4]) {
@@ -336,26 +380,37 @@ CK_BLOCK_INLINE void split_headers(__m512i headers, int zero, ck_step *s) {
   s->minimums = _mm512_mul_ps(s->scales, _mm512_cvtepi32_ps(steps));
 }
 
-// 16 headers, each repeated for the sub-blocks of its group.
+// 16 headers, each repeated for the sub-blocks of its group of 64 or 128.
 CK_BLOCK_INLINE __m512i group_headers(const uint8_t *p, int64_t group, int64_t stride) {
-  int64_t each = group / 32;
-#define CK_AT(i) (int)bits_32(p + (i) / each * stride)
-  return _mm512_setr_epi32(
-    CK_AT(0), CK_AT(1), CK_AT(2), CK_AT(3), CK_AT(4), CK_AT(5), CK_AT(6), CK_AT(7), CK_AT(8), CK_AT(9), CK_AT(10),
-    CK_AT(11), CK_AT(12), CK_AT(13), CK_AT(14), CK_AT(15));
-#undef CK_AT
+  __m128i four[4];
+  for (int i = 0; i < 4; i++) {
+    const uint8_t *at = p + 128 / group * i * stride;
+    four[i] = group == 128 ? _mm_set1_epi32((int)bits_32(at))
+      : _mm_unpacklo_epi64(_mm_set1_epi32((int)bits_32(at)), _mm_set1_epi32((int)bits_32(at + stride)));
+  }
+  return _mm512_inserti64x4(
+    _mm512_castsi256_si512(_mm256_set_m128i(four[1], four[0])), _mm256_set_m128i(four[3], four[2]), 1);
+}
+
+CK_BLOCK_INLINE void step_int4_32(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  four_blocks four[4];
+  strided_nibbles(p, 20, 4, -1, four, s);
+  uint32_t index[16];
+  for (int j = 0; j < 16; j++) index[j] = (uint32_t)(j % 4 * 5 + (j % 8 < 4 ? 0 : 16));
+  __m512i places = _mm512_loadu_si512(index);
+  __m512i low = _mm512_permutex2var_epi32(four[0].first, places, four[1].first);
+  __m512i high = _mm512_permutex2var_epi32(four[2].first, places, four[3].first);
+  split_headers(_mm512_shuffle_i64x2(low, high, 0x44), 8, s);
 }
 
 CK_BLOCK_INLINE void step_int4(const uint8_t *p, int64_t group, ck_step *s) {
   int64_t stride = 4 + group / 2;
   for (int i = 0; i < 4; i++) {
-    __m512i raw = group == 32 ? four_quarters(p + 4 + 4 * i * stride, stride)
-      : group == 64 ? two_halves(p + 4 + 2 * i * stride, stride) : _mm512_loadu_si512(p + 4 + i * stride);
+    __m512i raw = group == 64 ? two_halves(p + 4 + 2 * i * stride, stride) : _mm512_loadu_si512(p + 4 + i * stride);
     split_nibbles(raw, &s->codes[2 * i], &s->codes[2 * i + 1]);
   }
   split_headers(group_headers(p, group, stride), 8, s);
 }
-CK_BLOCK_INLINE void step_int4_32(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int4(p, 32, s); }
 CK_BLOCK_INLINE void step_int4_64(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int4(p, 64, s); }
 CK_BLOCK_INLINE void step_int4_128(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int4(p, 128, s); }
 CK_BLOCK_INLINE void step_int4_row(const uint8_t *p, const uint8_t *row, ck_step *s) {
@@ -369,13 +424,21 @@ CK_BLOCK_INLINE void step_int8(const uint8_t *p, int64_t group, ck_step *s) {
   int64_t stride = 4 + group;
   for (int i = 0; i < 4; i++) {
     const uint8_t *at = p + 4 + 128 / group * i * stride;
-    __m512i a = group == 32 ? two_halves(at, stride) : _mm512_loadu_si512(at);
-    __m512i b = group == 32 ? two_halves(at + 2 * stride, stride) : _mm512_loadu_si512(at + (group == 64 ? stride : 64));
-    first_and_second(a, b, &s->codes[2 * i], &s->codes[2 * i + 1]);
+    first_and_second(
+      _mm512_loadu_si512(at), _mm512_loadu_si512(at + (group == 64 ? stride : 64)), &s->codes[2 * i],
+      &s->codes[2 * i + 1]);
   }
   split_headers(group_headers(p, group, stride), 128, s);
 }
-CK_BLOCK_INLINE void step_int8_32(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int8(p, 32, s); }
+CK_BLOCK_INLINE void step_int8_32(const uint8_t *p, const uint8_t *row, ck_step *s) {
+  strided_bytes(p + 4, 36, s);
+#define CK_AT(i) (int)bits_32(p + (i) * 36)
+  __m512i headers = _mm512_setr_epi32(
+    CK_AT(0), CK_AT(1), CK_AT(2), CK_AT(3), CK_AT(4), CK_AT(5), CK_AT(6), CK_AT(7), CK_AT(8), CK_AT(9), CK_AT(10),
+    CK_AT(11), CK_AT(12), CK_AT(13), CK_AT(14), CK_AT(15));
+#undef CK_AT
+  split_headers(headers, 128, s);
+}
 CK_BLOCK_INLINE void step_int8_64(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int8(p, 64, s); }
 CK_BLOCK_INLINE void step_int8_128(const uint8_t *p, const uint8_t *row, ck_step *s) { step_int8(p, 128, s); }
 CK_BLOCK_INLINE void step_int8_row(const uint8_t *p, const uint8_t *row, ck_step *s) {
