@@ -26,6 +26,7 @@ typedef struct {
 
 // The codes of the 16 values of IQ4_NL, and of those of E2M1 doubled.
 extern const uint8_t ck_iq4_codes[16], ck_e2m1_codes[16];
+extern const float ck_nf4_values[16];
 
 const ck_block_readers *ck_block_readers_for(const ck_context *context);
 

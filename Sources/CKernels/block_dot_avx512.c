@@ -32,15 +32,6 @@ CK_BLOCK_INLINE float tree(__m512 sums) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-CK_BLOCK_INLINE void store(const ck_block_matmul_arguments *a, int64_t row, int64_t column, float value) {
-  int64_t at = row * a->ldy + column;
-  switch (a->type_y) {
-    case CK_F32: ((float *)a->y)[at] = value; return;
-    case CK_BF16: ((uint16_t *)a->y)[at] = ck_f32_to_bf16(value); return;
-    default: ((uint16_t *)a->y)[at] = ck_f32_to_f16(value);
-  }
-}
-
 enum { AHEAD = 8192 };  // bytes between what is read and what is fetched
 
 #define ROWS(name, walk, count_, first)                                                                   \
@@ -57,7 +48,7 @@ enum { AHEAD = 8192 };  // bytes between what is read and what is fetched
         totals[r] = add_step(&s, (walk).sub, (walk).minimums, order, x, (first) + r, step, totals[r]);     \
       }                                                                                                   \
     });                                                                                                   \
-    for (int r = 0; r < (count_); r++) store(a, (first) + r, column, tree(totals[r]));                     \
+    for (int r = 0; r < (count_); r++) ck_block_store(a, (first) + r, column, tree(totals[r]));            \
   } while (0)
 
 #define COLUMNS(name, kind_, group_, sub_, bytes_, head_, minimums_)                                      \

@@ -4,6 +4,7 @@
 
 #include "block_codes.h"
 #include "block_matmul.h"
+#include "convert.h"
 
 enum { CK_BLOCK_CLASSES = 16 };  // sums that a row is spread over: sub-block b belongs to sum b % 16
 enum { CK_BLOCK_PANEL = 8 };     // rows of x in a panel
@@ -11,8 +12,8 @@ enum { CK_BLOCK_COLUMNS = 16 };  // columns of y in a tile
 
 // Rows of x as int8, zeros after the last element up to whole steps of 16 sub-blocks.
 //
-// Rows: codes [row][step][...] with sub-block b of a step at places[b], the second half of 32 at places[b] + half; scales
-// [row][sub-block].
+// Rows: codes [row][step][...] with sub-block b of a step at places[b], the second half of 32 at places[b] + half;
+// scales [row][sub-block].
 // Panels, for tiles: rows in groups of CK_BLOCK_PANEL, and each panel in the order in which it is used: codes
 // [panel][turn of b][step][4 codes][row][code], scales [panel][turn of b][step][row].
 typedef struct {
@@ -27,6 +28,16 @@ typedef struct {
   float *sums;       // scale times the sum of the codes
   const ck_block_readers *readers;
 } ck_block_activations;
+
+// y[row][column] = value.
+static inline void ck_block_store(const ck_block_matmul_arguments *a, int64_t row, int64_t column, float value) {
+  int64_t at = row * a->ldy + column;
+  switch (a->type_y) {
+    case CK_F32: ((float *)a->y)[at] = value; return;
+    case CK_BF16: ((uint16_t *)a->y)[at] = ck_f32_to_bf16(value); return;
+    default: ((uint16_t *)a->y)[at] = ck_f32_to_f16(value);
+  }
+}
 
 // The order in which tiles add up the 16 sums of an element, so that neighbours are those that a tree adds first.
 static inline int ck_block_turn(int class) {
@@ -50,6 +61,10 @@ typedef struct {
 // False if there is no kernel for the format.
 bool ck_block_kernel_avx512(ck_block_format format, int64_t k, ck_block_kernel *kernel);
 ck_block_columns ck_block_tiles_avx512(ck_block_format format, int64_t k);
+// Columns of y in floats; x is dense and f32.
+void ck_block_floats_avx512(
+  const ck_block_matmul_arguments *arguments, const ck_block_readers *readers, const float *x, int64_t begin,
+  int64_t count);
 #endif
 // Columns that a task of tiles takes at a time, and the room that it needs for them.
 int64_t ck_block_tile_columns(const ck_block_activations *x);

@@ -34,7 +34,8 @@ typedef struct {
   bool minimums;
 } ck_walk;
 
-// The kinds of walks that there are: the formats, and the groups of int4 and int8.
+// The kinds of walks that there are: the formats, and the groups of int4 and int8. After the kind: group, sub-block,
+// bytes of a step, bytes before the first, minimums.
 #define CK_WALKS(X)                                                                                      \
   X(q4_0, CK_Q4_0, 0, 32, 288, 0, false) X(q4_1, CK_Q4_1, 0, 32, 320, 0, true)                           \
   X(q5_0, CK_Q5_0, 0, 32, 352, 0, false) X(q5_1, CK_Q5_1, 0, 32, 384, 0, true)                           \
