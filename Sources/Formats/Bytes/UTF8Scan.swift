@@ -51,4 +51,47 @@ package enum UTF8Scan {
       position += length
     }
   }
+
+  /// Whether all bytes are ASCII.
+  package static func isASCII(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    let raw = UnsafeRawBufferPointer(text)
+    var position = 0
+    while position + 8 <= raw.count {
+      if raw.loadUnaligned(fromByteOffset: position, as: UInt64.self) & 0x8080_8080_8080_8080 != 0 { return false }
+      position += 8
+    }
+    return raw[position...].allSatisfy { $0 < 0x80 }
+  }
+
+  /// Whether the bytes are valid UTF-8.
+  package static func isValid(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let base = text.baseAddress, !isASCII(text) else { return true }
+    var position = 0
+    while position < text.count {
+      let (value, length) = scalar(base, position, text.count)
+      if value == replacement, length == 1 { return false }
+      position += length
+    }
+    return true
+  }
+
+  /// Appends the bytes of a scalar value.
+  @inline(__always)
+  package static func append(_ value: UInt32, to bytes: inout [UInt8]) {
+    switch value {
+    case 0..<0x80: bytes.append(UInt8(value))
+    case 0x80..<0x800:
+      bytes.append(UInt8(0xC0 | value >> 6))
+      bytes.append(UInt8(0x80 | value & 0x3F))
+    case 0x800..<0x10000:
+      bytes.append(UInt8(0xE0 | value >> 12))
+      bytes.append(UInt8(0x80 | value >> 6 & 0x3F))
+      bytes.append(UInt8(0x80 | value & 0x3F))
+    default:
+      bytes.append(UInt8(0xF0 | value >> 18))
+      bytes.append(UInt8(0x80 | value >> 12 & 0x3F))
+      bytes.append(UInt8(0x80 | value >> 6 & 0x3F))
+      bytes.append(UInt8(0x80 | value & 0x3F))
+    }
+  }
 }

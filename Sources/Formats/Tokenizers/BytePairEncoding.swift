@@ -4,8 +4,6 @@
 // Invariant: every byte has a token, so every byte string encodes, and decoding is concatenation. The value is immutable;
 // encoders borrow scratch memory from a pool, so any number of threads may encode at once.
 
-internal import Synchronization
-
 /// A byte-level BPE tokenizer: vocabulary, merges, splitting rule, special tokens.
 public final class BytePairEncoding: Tokenizer {
   /// Where the ranks of merges come from.
@@ -22,51 +20,54 @@ public final class BytePairEncoding: Tokenizer {
   public let endOfText: Int32?
   public let fingerprint: UInt64
 
-  let table: TokenTable
-  let merges: Merges
-  /// Whether a piece that is a token as a whole is that token even where merging would not get there.
-  let takesWholePieces: Bool
+  let model: ByteLevelModel
   /// Spelling of special tokens by number.
   private let specialSpellings: [Int32: [UInt8]]
-  private let specialScanner: SpecialTokenScanner
-  private let rules: MergeRules
-  private let idle = Mutex<[EncodingScratch]>([])
+  private let specialScanner: AddedTokenScanner
+  private let pool = ScratchPool()
+
+  var table: TokenTable { model.table }
 
   /// Makes a tokenizer.
   ///
   /// `tokens` are the byte strings of tokens 0, 1, 2, … (empty for a hole). Throws `FormatsError` where a byte has no
   /// token, a merge has no result, or a special token's number is taken.
-  package init(
+  package convenience init(
     tokens: [[UInt8]], merges: Merges, splitRule: SplitRule, specialTokens: [String: Int32],
     takesWholePieces: Bool? = nil, endOfText: String? = nil
   ) throws(FormatsError) {
     // Holes at the end (special tokens that a file lists in its vocabulary as well) are no part of the table.
     let tokens = Array(tokens.prefix((tokens.lastIndex { !$0.isEmpty } ?? -1) + 1))
-    table = TokenTable(tokens)
-    self.merges = merges
+    let model = try ByteLevelModel(
+      table: TokenTable(tokens), merges: merges, takesWholePieces: takesWholePieces)
+    try self.init(model, splitRule: splitRule, specialTokens: specialTokens, endOfText: endOfText)
+  }
+
+  init(
+    _ model: ByteLevelModel, splitRule: SplitRule, specialTokens: [String: Int32], endOfText: String? = nil
+  ) throws(FormatsError) {
+    for byte in 0..<256 where [UInt8(byte)].withUnsafeBytes({ model.table.token(of: $0) }) == nil {
+      throw FormatsError(
+        .malformed, "The vocabulary has no token for the byte \(byte); a byte-level vocabulary needs all 256.")
+    }
+    self.model = model
     self.splitRule = splitRule
     self.specialTokens = specialTokens
-    if case .vocabulary = merges {
-      self.takesWholePieces = true
-    } else {
-      self.takesWholePieces = takesWholePieces ?? false
-    }
     var spellings: [Int32: [UInt8]] = [:]
     for (spelling, token) in specialTokens {
       guard token >= 0, !spelling.isEmpty else {
         throw FormatsError(.malformed, "Special token '\(spelling)' has number \(token): empty or negative.")
       }
-      if Int(token) < tokens.count, !tokens[Int(token)].isEmpty, tokens[Int(token)] != Array(spelling.utf8) {
+      if Int(token) < model.table.count, !model.table[token].isEmpty, !model.table[token].elementsEqual(spelling.utf8) {
         throw FormatsError(.malformed, "Special token '\(spelling)' has number \(token), which another token has.")
       }
       spellings[token] = Array(spelling.utf8)
     }
     specialSpellings = spellings
-    specialScanner = SpecialTokenScanner(specialTokens)
-    vocabularySize = max(tokens.count, (specialTokens.values.max().map { Int($0) } ?? -1) + 1)
+    specialScanner = AddedTokenScanner(specialTokens)
+    vocabularySize = max(model.table.count, (specialTokens.values.max().map { Int($0) } ?? -1) + 1)
     self.endOfText = Self.findEndOfText(specialTokens, preferred: endOfText)
-    rules = try MergeRules(table: table, merges: merges)
-    fingerprint = Self.fingerprint(table, merges, splitRule, specialTokens, self.takesWholePieces)
+    fingerprint = Self.fingerprint(model, splitRule, specialTokens)
   }
 
   /// The tokenizer without merges: one token per byte, then end of text.
@@ -78,20 +79,18 @@ public final class BytePairEncoding: Tokenizer {
   }
 
   public func encode(_ text: UnsafeBufferPointer<UInt8>, specials: SpecialTokenHandling, into tokens: inout [Int32]) {
-    let scratch = idle.withLock { $0.popLast() } ?? EncodingScratch()
-    defer { idle.withLock { $0.append(scratch) } }
-    if specials == .recognized, !specialTokens.isEmpty {
-      specialScanner.forEachPart(of: text) { part in
-        switch part {
-        case .text(let range): encodeOrdinary(UnsafeBufferPointer(rebasing: text[range]), scratch)
-        case .special(let token): scratch.append(token)
+    pool.encode(into: &tokens) { scratch in
+      if specials == .recognized, !specialTokens.isEmpty {
+        specialScanner.forEachPart(of: text) { part in
+          switch part {
+          case .text(let range): model.encode(UnsafeBufferPointer(rebasing: text[range]), splitRule, scratch)
+          case .token(let token): scratch.append(token)
+          }
         }
+      } else {
+        model.encode(text, splitRule, scratch)
       }
-    } else {
-      encodeOrdinary(text, scratch)
     }
-    tokens.append(contentsOf: scratch.output)
-    scratch.reset()
   }
 
   public func appendBytes(of token: Int32, to bytes: inout [UInt8]) {
@@ -102,41 +101,7 @@ public final class BytePairEncoding: Tokenizer {
     }
   }
 
-  private func encodeOrdinary(_ text: UnsafeBufferPointer<UInt8>, _ scratch: EncodingScratch) {
-    let base = text.baseAddress
-    splitRule.forEachPiece(of: text) { piece in
-      encodePiece(base! + piece.lowerBound, piece.count, text.count - piece.lowerBound, scratch)
-    }
-  }
-
-  /// Encodes one piece of `count` bytes; `readable` bytes may be read from its start.
-  @inline(__always)
-  private func encodePiece(_ piece: UnsafePointer<UInt8>, _ count: Int, _ readable: Int, _ scratch: EncodingScratch) {
-    if count <= PieceCache.longestPiece {
-      let key = PieceCache.key(piece, count, readable)
-      if scratch.appendCached(key) { return }
-      encodeUncached(piece, count, scratch, key)
-    } else {
-      encodeUncached(piece, count, scratch, nil)
-    }
-  }
-
-  @inline(never)
-  private func encodeUncached(
-    _ piece: UnsafePointer<UInt8>, _ count: Int, _ scratch: EncodingScratch, _ key: PieceCache.Key?
-  ) {
-    let first = scratch.count
-    if takesWholePieces, let token = table.token(of: UnsafeRawBufferPointer(start: piece, count: count)) {
-      scratch.append(token)
-    } else if count <= MergeRules.shortPiece {
-      rules.mergeShort(piece, count, scratch)
-    } else {
-      rules.mergeLong(piece, count, scratch)
-    }
-    if let key { scratch.remember(key, from: first) }
-  }
-
-  private static func findEndOfText(_ specials: [String: Int32], preferred: String?) -> Int32? {
+  static func findEndOfText(_ specials: [String: Int32], preferred: String?) -> Int32? {
     let usual = [
       preferred, endOfTextSpelling, "<|end_of_text|>", "<|eot_id|>", "<|im_end|>", "</s>", "<eos>",
       "<|end▁of▁sentence|>",
@@ -148,12 +113,12 @@ public final class BytePairEncoding: Tokenizer {
   }
 
   private static func fingerprint(
-    _ table: TokenTable, _ merges: Merges, _ rule: SplitRule, _ specials: [String: Int32], _ whole: Bool
+    _ model: ByteLevelModel, _ rule: SplitRule, _ specials: [String: Int32]
   ) -> UInt64 {
-    var hash = Hashing.string("bpe \(rule.rawValue) \(whole)")
-    table.bytes.withUnsafeBytes { hash = Hashing.bytes($0, seed: hash) }
-    table.offsets.withUnsafeBytes { hash = Hashing.bytes($0, seed: hash) }
-    if case .list(let pairs) = merges {
+    var hash = Hashing.string("bpe \(rule.rawValue) \(model.takesWholePieces)")
+    model.table.bytes.withUnsafeBytes { hash = Hashing.bytes($0, seed: hash) }
+    model.table.offsets.withUnsafeBytes { hash = Hashing.bytes($0, seed: hash) }
+    if case .list(let pairs) = model.merges {
       for pair in pairs { hash = Hashing.fold(hash, UInt64(UInt32(pair.left)) << 32 | UInt64(UInt32(pair.right))) }
     }
     for (spelling, token) in specials.sorted(by: { $0.value < $1.value }) {

@@ -18,6 +18,7 @@ public final class CharacterTokenizer: Tokenizer {
   /// Tokens of the scalars below U+3000, or `unknown`; most text needs nothing else.
   private let direct: [Int32]
   private let others: [UInt32: Int32]
+  private let scanner: AddedTokenScanner
 
   public var vocabularySize: Int { characters.count + 2 }
 
@@ -36,6 +37,7 @@ public final class CharacterTokenizer: Tokenizer {
         others[character.value] = Int32(index)
       }
     }
+    scanner = AddedTokenScanner(specialTokens)
     self.direct = direct
     self.others = others
     fingerprint = self.characters.reduce(Hashing.string("characters")) { Hashing.fold($0, UInt64($1.value)) }
@@ -50,10 +52,10 @@ public final class CharacterTokenizer: Tokenizer {
 
   public func encode(_ text: UnsafeBufferPointer<UInt8>, specials: SpecialTokenHandling, into tokens: inout [Int32]) {
     if specials == .recognized {
-      SpecialTokenScanner(specialTokens).forEachPart(of: text) { part in
+      scanner.forEachPart(of: text) { part in
         switch part {
         case .text(let range): encodeText(UnsafeBufferPointer(rebasing: text[range]), into: &tokens)
-        case .special(let token): tokens.append(token)
+        case .token(let token): tokens.append(token)
         }
       }
     } else {

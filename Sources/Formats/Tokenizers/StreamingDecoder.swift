@@ -1,18 +1,22 @@
 // Text out of tokens, one token at a time, without ever showing half a character.
 //
 // Invariant: the concatenation of everything returned equals `decode` of all tokens. Bytes are held back only while they
-// can still become a character: a prefix of a valid UTF-8 sequence (Unicode 16, table 3-7), at most three bytes.
+// can still become a character: a prefix of a valid UTF-8 sequence (Unicode 16, table 3-7), at most three bytes. Decoders
+// of some files hold back a little more (see `DecodingStep`).
 
 /// Decodes a growing sequence of tokens into printable pieces.
 public struct StreamingDecoder: Sendable {
-  private let tokenizer: any Tokenizer
+  private var decoder: any TokenDecoder
   private var pending: [UInt8] = []
 
-  public init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
+  /// - Parameter skippingSpecials: leave special tokens out of the text.
+  public init(_ tokenizer: any Tokenizer, skippingSpecials: Bool = false) {
+    decoder = tokenizer.makeDecoder(skippingSpecials: skippingSpecials)
+  }
 
   /// The text that `token` completes; empty while a character is still open.
   public mutating func push(_ token: Int32) -> String {
-    tokenizer.appendBytes(of: token, to: &pending)
+    decoder.push(token, into: &pending)
     let complete = pending.count - Self.openTail(pending)
     guard complete > 0 else { return "" }
     let text = String(decoding: pending[..<complete], as: UTF8.self)
@@ -20,8 +24,9 @@ public struct StreamingDecoder: Sendable {
     return text
   }
 
-  /// What is left at the end: U+FFFD for an unfinished character, or nothing.
+  /// What is left at the end: what a decoder holds back, U+FFFD for an unfinished character, or nothing.
   public mutating func finish() -> String {
+    decoder.finish(into: &pending)
     let text = String(decoding: pending, as: UTF8.self)
     pending = []
     return text

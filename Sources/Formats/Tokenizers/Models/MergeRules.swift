@@ -14,25 +14,16 @@ final class MergeRules: @unchecked Sendable {
 
   /// rank << 32 | result
   private let pairs: PairTable
-  private let byteTokens: UnsafeMutablePointer<Int32>
 
-  deinit { byteTokens.deallocate() }
+  /// Rules whose values are rank << 32 | result.
+  init(pairs: consuming PairTable) { self.pairs = pairs }
 
-  init(table: TokenTable, merges: BytePairEncoding.Merges) throws(FormatsError) {
-    var single = [Int32](repeating: -1, count: 256)
-    for value in 0..<256 {
-      guard let token = [UInt8(value)].withUnsafeBytes({ table.token(of: $0) }) else {
-        throw FormatsError(
-          .malformed, "The vocabulary has no token for the byte \(value); a byte-level vocabulary needs all 256.")
-      }
-      single[value] = token
-    }
+  /// The rules of a vocabulary of byte strings.
+  convenience init(table: TokenTable, merges: BytePairEncoding.Merges) throws(FormatsError) {
     switch merges {
-    case .list(let list): pairs = try Self.ranked(list, table)
-    case .vocabulary: pairs = Self.derived(table)
+    case .list(let list): self.init(pairs: try Self.ranked(list, table))
+    case .vocabulary: self.init(pairs: Self.derived(table) { UInt64($0) })
     }
-    byteTokens = .allocate(capacity: 256)
-    byteTokens.initialize(from: single, count: 256)
   }
 
   private static func ranked(
@@ -57,7 +48,8 @@ final class MergeRules: @unchecked Sendable {
     return pairs
   }
 
-  private static func derived(_ table: TokenTable) -> PairTable {
+  /// A rule for each two tokens that make a third, with the rank that `rank` gives that one.
+  static func derived(_ table: TokenTable, rank: (Int32) -> UInt64) -> PairTable {
     var pairs = PairTable(minimumCapacity: table.count * 3)
     table.bytes.withUnsafeBytes { all in
       for result in 0..<table.count {
@@ -68,7 +60,7 @@ final class MergeRules: @unchecked Sendable {
           guard let left = table.token(of: UnsafeRawBufferPointer(rebasing: all[start..<middle])),
             let right = table.token(of: UnsafeRawBufferPointer(rebasing: all[middle..<end]))
           else { continue }
-          _ = pairs.insert(left, right, UInt64(result) << 32 | UInt64(result))
+          _ = pairs.insert(left, right, rank(Int32(result)) << 32 | UInt64(result))
         }
       }
     }
@@ -78,12 +70,15 @@ final class MergeRules: @unchecked Sendable {
   @inline(__always)
   private func merge(_ left: Int32, _ right: Int32) -> UInt64 { pairs[left, right] ?? Self.none }
 
-  /// Appends the tokens of a piece of 1 ... `shortPiece` bytes.
-  func mergeShort(_ piece: UnsafePointer<UInt8>, _ count: Int, _ scratch: EncodingScratch) {
+  /// Merges the first `count >= 1` tokens of the scratch's symbols and appends what comes out.
+  func merge(_ count: Int, _ scratch: EncodingScratch) {
+    if count <= Self.shortPiece { mergeShort(count, scratch) } else { mergeLong(count, scratch) }
+  }
+
+  private func mergeShort(_ count: Int, _ scratch: EncodingScratch) {
     let tokens = scratch.symbols.tokens.baseAddress!
     let merges = scratch.symbols.pairs.baseAddress!
     var length = count
-    for position in 0..<count { tokens[position] = byteTokens[Int(piece[position])] }
     for position in 0..<count - 1 { merges[position] = merge(tokens[position], tokens[position + 1]) }
     while length > 1 {
       var best = merges[0] >> 32
@@ -114,15 +109,12 @@ final class MergeRules: @unchecked Sendable {
     for position in 0..<length { scratch.append(tokens[position]) }
   }
 
-  /// Appends the tokens of a piece of any length.
-  func mergeLong(_ piece: UnsafePointer<UInt8>, _ count: Int, _ scratch: EncodingScratch) {
-    scratch.symbols.reserveLinks(count)
+  private func mergeLong(_ count: Int, _ scratch: EncodingScratch) {
     let tokens = scratch.symbols.tokens.baseAddress!
     let merges = scratch.symbols.pairs.baseAddress!
     let next = scratch.symbols.next.baseAddress!
     let previous = scratch.symbols.previous.baseAddress!
     for position in 0..<count {
-      tokens[position] = byteTokens[Int(piece[position])]
       next[position] = position + 1 < count ? Int32(position + 1) : -1
       previous[position] = Int32(position - 1)
     }

@@ -67,6 +67,18 @@ struct TokenTable: Sendable {
     }
   }
 
+  /// Changes with every byte of every token.
+  var fingerprint: UInt64 {
+    let hash = bytes.withUnsafeBytes { Hashing.bytes($0) }
+    return offsets.withUnsafeBytes { Hashing.bytes($0, seed: hash) }
+  }
+
+  /// The token that is spelled so.
+  func token(spelled spelling: String) -> Int32? {
+    var spelling = spelling
+    return spelling.withUTF8 { token(of: UnsafeRawBufferPointer($0)) }
+  }
+
   /// The bytes of a token of the table.
   subscript(token: Int32) -> ArraySlice<UInt8> { bytes[Int(offsets[Int(token)])..<Int(offsets[Int(token) + 1])] }
 

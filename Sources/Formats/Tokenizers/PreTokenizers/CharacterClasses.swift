@@ -1,4 +1,4 @@
-// The Unicode classes that the splitting rules of byte-level BPE ask for: letters by case, marks, numbers, whitespace.
+// The Unicode classes that splitting rules ask for: letters by case, marks, numbers, whitespace, punctuation.
 //
 // One byte per scalar, filled once from the standard library's Unicode data (about a millisecond, only when a text is not
 // ASCII). The CJK and Hangul blocks, and planes 2 and up, are looked up on the fly: they are large and uniform.
@@ -12,6 +12,7 @@ struct CharacterClass {
   static let number: UInt8 = 16  // N
   static let space: UInt8 = 32  // White_Space
   static let newline: UInt8 = 64  // CR, LF; they are also space
+  static let punctuation: UInt8 = 128  // P, and the symbols among ASCII
 
   static let letter = upper | lower | uncased
 }
@@ -38,6 +39,13 @@ enum CharacterClasses {
     value < tableSize ? table[Int(value)] : quickly(value) ?? classify(value)
   }
 
+  /// Whether the character at `position` is whitespace.
+  static func isSpace(_ text: [UInt8], _ position: Int) -> Bool {
+    text.withUnsafeBufferPointer {
+      of(UTF8Scan.scalar($0.baseAddress!, position, $0.count).value) & CharacterClass.space != 0
+    }
+  }
+
   /// The large blocks that consist of letters only, or of nothing with a class.
   private static func quickly(_ value: UInt32) -> UInt8? {
     switch value {
@@ -56,6 +64,11 @@ enum CharacterClasses {
     case .modifierLetter, .otherLetter: return CharacterClass.uncased
     case .nonspacingMark, .spacingMark, .enclosingMark: return CharacterClass.mark
     case .decimalNumber, .letterNumber, .otherNumber: return CharacterClass.number
+    case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
+      .finalPunctuation, .otherPunctuation:
+      return CharacterClass.punctuation
+    case .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol:
+      return value < 0x80 ? CharacterClass.punctuation : 0
     default:
       guard scalar.properties.isWhitespace else { return 0 }
       return value == 10 || value == 13 ? CharacterClass.space | CharacterClass.newline : CharacterClass.space

@@ -17,9 +17,50 @@ package enum TiktokenFile {
     return try BytePairEncoding(tokens: tokens, merges: .vocabulary, splitRule: splitRule, specialTokens: specials)
   }
 
+  /// Reads a file of one of the published encodings, by its name, or of another with `rule`.
+  static func read(path: String, named rule: SplitRule?) throws(FormatsError) -> BytePairEncoding {
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let file = try FormatsError.wrappingFile { () throws(FileError) in try MappedFile(path: path) }
+    let tokens = try parse(file.text, path: path)
+    func make(_ own: SplitRule, _ specials: [String: Int32]) throws(FormatsError) -> BytePairEncoding {
+      try BytePairEncoding(tokens: tokens, merges: .vocabulary, splitRule: rule ?? own, specialTokens: specials)
+    }
+    if name.hasPrefix("cl100k") {
+      return try make(
+        .cl100k,
+        [
+          endOfTextSpelling: 100257, "<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260,
+          "<|endofprompt|>": 100276,
+        ])
+    }
+    if name.hasPrefix("o200k") { return try make(.o200k, [endOfTextSpelling: 199999, "<|endofprompt|>": 200018]) }
+    if name.hasPrefix("p50k") || name.hasPrefix("r50k") { return try make(.gpt2, [endOfTextSpelling: 50256]) }
+    if name.hasPrefix("qwen") {
+      return try make(.qwen2, [endOfTextSpelling: 151643, "<|im_start|>": 151644, "<|im_end|>": 151645])
+    }
+    if name.hasSuffix(".model") {  // Llama 3 as Meta publishes it
+      var specials: [String: Int32] = [:]
+      let spellings = [
+        "<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
+        "<|finetune_right_pad_id|>", "<|step_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>",
+        "<|eot_id|>", "<|python_tag|>",
+      ]
+      for (index, spelling) in spellings.enumerated() { specials[spelling] = Int32(tokens.count + index) }
+      return try make(.llama3, specials)
+    }
+    return try make(.gpt2, [endOfTextSpelling: Int32(tokens.count)])
+  }
+
+  /// Whether a text begins like one of these files: base64, a space, and the number 0.
+  static func isOne(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    let line = text.prefix(64).prefix { $0 != 0x0A }
+    guard line.count >= 6, line.suffix(2).elementsEqual([0x20, 0x30]) else { return false }
+    return Base64.decode(UnsafeBufferPointer(rebasing: text[..<(line.count - 2)])) != nil
+  }
+
   /// Writes the vocabulary. Throws for a tokenizer whose merges are not those that its vocabulary implies.
   package static func write(_ tokenizer: BytePairEncoding, to path: String) throws(FormatsError) {
-    if case .list(let merges) = tokenizer.merges {
+    if case .list(let merges) = tokenizer.model.merges {
       for (rank, merge) in merges.enumerated() {
         let joined = Array(tokenizer.table[merge.left] + tokenizer.table[merge.right])
         let result = joined.withUnsafeBytes { tokenizer.table.token(of: $0) }

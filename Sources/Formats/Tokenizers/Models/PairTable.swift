@@ -60,6 +60,12 @@ struct PairTable: ~Copyable {
     return slot.pointee.value
   }
 
+  /// Gives a pair a value, whether it has one or not.
+  mutating func set(_ left: Int32, _ right: Int32, _ value: UInt64) {
+    _ = insert(left, right, value)
+    slot(Self.key(left, right)).pointee.value = value
+  }
+
   private mutating func grow() {
     let old = slots
     let oldCapacity = mask + 1

@@ -4,6 +4,8 @@
 // two or three bytes per letter fit as well. A key holds the bytes themselves and the length in its last byte; no hash
 // collision can give a wrong answer, and an all-zero key is an empty slot.
 
+internal import Synchronization
+
 /// The keys of the piece cache.
 enum PieceCache {
   static let longestPiece = 31
@@ -94,6 +96,9 @@ final class EncodingScratch: @unchecked Sendable {
     count &+= 1
   }
 
+  /// Takes back the tokens since `first`.
+  func removeTokens(from first: Int) { count = first }
+
   @inline(never)
   private func grow(to newCapacity: Int) {
     let larger = UnsafeMutablePointer<Int32>.allocate(capacity: newCapacity)
@@ -170,9 +175,9 @@ struct SymbolBuffer: ~Copyable {
     previous.deallocate()
   }
 
-  /// Makes room for a long piece of `count` symbols with links.
-  mutating func reserveLinks(_ count: Int) {
-    guard next.count < count else { return }
+  /// Makes room for `count` symbols, with links where they are more than a short piece has.
+  mutating func reserve(_ count: Int) {
+    guard count > MergeRules.shortPiece, next.count < count else { return }
     next.deallocate()
     previous.deallocate()
     next = .allocate(capacity: count)
@@ -183,5 +188,20 @@ struct SymbolBuffer: ~Copyable {
       tokens = .allocate(capacity: count)
       pairs = .allocate(capacity: count)
     }
+  }
+}
+
+/// The scratches of a tokenizer that no thread is using.
+final class ScratchPool: Sendable {
+  private let idle = Mutex<[EncodingScratch]>([])
+
+  /// Encodes with a scratch of the caller's own, and appends what it has put out.
+  @inline(__always)
+  func encode(into tokens: inout [Int32], _ body: (EncodingScratch) -> Void) {
+    let scratch = idle.withLock { $0.popLast() } ?? EncodingScratch()
+    body(scratch)
+    tokens.append(contentsOf: scratch.output)
+    scratch.reset()
+    idle.withLock { $0.append(scratch) }
   }
 }

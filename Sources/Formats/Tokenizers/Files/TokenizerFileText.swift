@@ -17,7 +17,8 @@ enum TokenizerFileText {
     add("  \"post_processor\": null,\n  \"decoder\": \(byteLevel(true)),\n", &json)
     add("  \"model\": {\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,\n", &json)
     add("    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,\n", &json)
-    add("    \"byte_fallback\": false, \"ignore_merges\": \(tokenizer.takesWholePieces),\n    \"vocab\": {", &json)
+    add(
+      "    \"byte_fallback\": false, \"ignore_merges\": \(tokenizer.model.takesWholePieces),\n    \"vocab\": {", &json)
     var isFirst = true
     func entry(_ spelling: String, _ token: Int32) {
       add(isFirst ? "\n      " : ",\n      ", &json)
@@ -78,7 +79,7 @@ enum TokenizerFileText {
 
   /// The merges in order of rank. Of a vocabulary that implies its merges, each token's is the last step on the way to it.
   private static func merges(of tokenizer: BytePairEncoding) throws(FormatsError) -> [(left: Int32, right: Int32)] {
-    switch tokenizer.merges {
+    switch tokenizer.model.merges {
     case .list(let list): return list
     case .vocabulary:
       var list: [(left: Int32, right: Int32)] = []
