@@ -100,7 +100,8 @@ import Testing
     }
   }
 
-  private static func split(_ text: String, _ separator: String) -> [String] {
+  /// The parts of a text between separators.
+  static func split(_ text: String, _ separator: String) -> [String] {
     let (bytes, mark) = (Array(text.utf8), Array(separator.utf8))
     var parts: [String] = []
     var start = 0

@@ -51,12 +51,12 @@ import Testing
   @Test func unsupportedPartsAreNamed() throws {
     let good = String(decoding: try TestFiles.bytes(TestFiles.fixture("llama3-tokenizer.json")), as: UTF8.self)
     let changes = [
-      (#""normalizer":null"#, #""normalizer":{"type":"Lowercase"}"#, "Lowercase"),
-      (#""type":"BPE""#, #""type":"Unigram""#, "Unigram"),
-      (#""byte_fallback":false"#, #""byte_fallback":true"#, "byte_fallback"),
-      (#""add_prefix_space":false"#, #""add_prefix_space":true"#, "add_prefix_space"),
-      (#"\\p{N}{1,3}"#, #"\\p{N}{1,4}"#, "{1,4}"),
-      (#""lstrip":false"#, #""lstrip":true"#, "lstrip"),
+      (#""normalizer":null"#, #""normalizer":{"type":"Mystery"}"#, "Mystery"),
+      (#""post_processor":null"#, #""post_processor":{"type":"Riddle"}"#, "Riddle"),
+      (#""type":"BPE""#, #""type":"Enigma""#, "Enigma"),
+      (#""type":"BPE""#, #""type":"Unigram""#, "scores"),
+      (#""dropout":null"#, #""dropout":0.1"#, "dropout"),
+      (#"\\p{N}{1,3}"#, #"(x)\\1"#, "(x)"),
       (#""merges":["#, #""merges":[["xyzzy","q"],"#, "xyzzy"),
     ]
     try TestFiles.withFolder { folder in
