@@ -5,7 +5,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
 #define CK_(name) name##_avx2
 #define CK_LANES 8
@@ -14,8 +14,8 @@
 #define CK_DOT(c, a, b) ((c) + (a) * (b))
 
 #include "attention_tiles.inc"
-#include "attention_decode.inc"
 #include "attention_forward.inc"
+#include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
 

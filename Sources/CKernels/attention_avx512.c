@@ -15,8 +15,8 @@
 #define CK_SCALE(p, n) __builtin_bit_cast(CK_(vector), _mm512_scalef_ps((__m512)(p), (__m512)(n)))
 
 #include "attention_tiles.inc"
-#include "attention_decode.inc"
 #include "attention_forward.inc"
+#include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
 

@@ -18,8 +18,8 @@
 #define CK_NARROW(v) __builtin_bit_cast(CK_(halves), _mm512_cvtneps_pbh((__m512)(v)))
 
 #include "attention_tiles.inc"
-#include "attention_decode.inc"
 #include "attention_forward.inc"
+#include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
 

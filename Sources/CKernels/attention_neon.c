@@ -11,8 +11,8 @@
 #define CK_DOT(c, a, b) ((c) + (a) * (b))
 
 #include "attention_tiles.inc"
-#include "attention_decode.inc"
 #include "attention_forward.inc"
+#include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
 

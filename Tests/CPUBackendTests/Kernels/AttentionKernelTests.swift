@@ -141,8 +141,9 @@ private func check(_ c: AttentionCase, _ seed: UInt64) {
   /// A cache of which only the first keys exist, of floats and of int8: what is read depends on the lengths alone.
   @Test(arguments: floatTypes) func caches(type: ck_type) {
     var numbers = SeededNumbers()
-    for (queries, keys, headSize) in [(1, 1, 64), (1, 300, 96), (2, 130, 80), (5, 130, 33), (70, 200, 8), (1, 40, 576)]
-    {
+    for (queries, keys, headSize) in [
+      (1, 1, 64), (1, 1500, 16), (1, 300, 96), (2, 130, 80), (8, 130, 33), (70, 200, 8), (1, 40, 576),
+    ] {
       for int8 in [false, true] {
         let c = AttentionCase(type: type, queries: queries, keys: keys, headSize: headSize, &numbers)
         check(c.onCache(int8: int8, &numbers), numbers.seed)
