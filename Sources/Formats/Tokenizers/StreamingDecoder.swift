@@ -9,9 +9,14 @@ public struct StreamingDecoder: Sendable {
   private var decoder: any TokenDecoder
   private var pending: [UInt8] = []
 
-  /// - Parameter skippingSpecials: leave special tokens out of the text.
-  public init(_ tokenizer: any Tokenizer, skippingSpecials: Bool = false) {
+  /// - Parameters:
+  ///   - skippingSpecials: leave special tokens out of the text.
+  ///   - prompt: tokens whose text is known already. What follows them keeps the space in front, which decoders take away
+  ///     at the beginning of a text.
+  public init(_ tokenizer: any Tokenizer, skippingSpecials: Bool = false, after prompt: [Int32] = []) {
     decoder = tokenizer.makeDecoder(skippingSpecials: skippingSpecials)
+    var known: [UInt8] = []
+    for token in prompt { decoder.push(token, into: &known) }
   }
 
   /// The text that `token` completes; empty while a character is still open.

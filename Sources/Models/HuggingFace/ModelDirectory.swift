@@ -77,7 +77,7 @@ public struct ModelDirectory: Sendable {
   /// The tokenizer that belongs to the model.
   public func tokenizer() throws(ModelError) -> any Tokenizer {
     do {
-      return try TokenizerFile.read(path: path + "/tokenizer.json")
+      return try TokenizerFile.read(path: path)
     } catch {
       throw ModelError(.cannotRead, "Cannot read the tokenizer of the model in \(path).", cause: error)
     }

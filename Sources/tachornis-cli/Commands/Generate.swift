@@ -31,11 +31,11 @@ struct Generate: ParsableCommand {
     let clock = MonotonicClock()
     let begin = clock.seconds
     let (loaded, generator) = try options.load()
-    var start = loaded.tokenizer.encode(prompt)
+    var start = loaded.tokenizer.encode(prompt, addingSpecials: true)
     writeOutput(prompt)
     if start.isEmpty { start = [loaded.tokenizer.endOfText ?? 0] }
     var sampler = options.sampler
-    var decoder = StreamingDecoder(loaded.tokenizer)
+    var decoder = StreamingDecoder(loaded.tokenizer, after: start)
     var stopwatch = GenerationTimes(prompt: start.count, clock: clock, begin: begin)
     try generator.generate(start, count: tokens, ends: loaded.ends, sampler: &sampler) { token in
       stopwatch.count()

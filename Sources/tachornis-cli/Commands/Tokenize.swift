@@ -106,14 +106,14 @@ struct Tokenize: ParsableCommand {
 
 /// A tokenizer, and what it is to read.
 struct TokenizerOptions: ParsableArguments {
-  @Option(help: "A tokenizer.json, a folder that holds one, or a .tiktoken file.")
+  @Option(help: "A tokenizer.json, SentencePiece .model, .tiktoken or GGUF file, or a folder that holds one.")
   var tokenizer: String
 
   @Option(help: "The file to read; standard input if not given.")
   var data: String?
 
-  @Option(help: "How a .tiktoken file's text is cut before pairs are merged, which it does not say itself.")
-  var split: SplitRule = .gpt2
+  @Option(help: "How a .tiktoken file's text is cut before pairs are merged; by default what its name tells.")
+  var split: SplitRule?
 
   func open() throws -> any Tokenizer {
     try TokenizerFile.read(path: tokenizer, splitRule: split)

@@ -87,7 +87,8 @@ struct SentencePieceVocabulary {
   private func model(_ fallback: Fallback) -> any SubwordModel {
     var table = pieces
     let normal = kinds.indices.filter { kinds[$0] == .normal }.map { scores[$0] }
-    let (lowest, highest) = (normal.min() ?? 0, normal.max() ?? 0)
+    // SentencePiece looks for the highest score from the smallest positive number on, so that it is all but zero.
+    let (lowest, highest) = (normal.min() ?? 0, max(normal.max() ?? 0, Float.leastNormalMagnitude))
     switch algorithm {
     case .bytePairs:
       for index in table.indices where kinds[index] != .normal && kinds[index] != .userDefined { table[index] = [] }
