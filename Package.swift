@@ -84,6 +84,9 @@ let package = Package(
     tests("NetworksTests", ["Core", "Tensors", "CPUBackend", "Networks"]),
     tests(
       "ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"], exclude: ["Fixtures"]),
+    tests(
+      "QuantizationTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"],
+      exclude: ["Fixtures"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
     tests("CommandTests", ["Core", "Formats", "tachornis-cli"]),
   ] + examples.map(example),

@@ -54,7 +54,8 @@ public struct PretrainedModel: Sendable {
     } catch {
       throw ModelError(.cannotRead, "Cannot read the weights in \(path).", cause: error)
     }
-    return try WeightBinding(family, model, to: StoredTensors(files), precision: precision)
+    let stored = try StoredTensors(files).unpacked(settings)
+    return try WeightBinding(family, model, to: stored, precision: precision)
   }
 
   /// The tokenizer that belongs to the model.
