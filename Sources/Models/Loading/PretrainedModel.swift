@@ -76,7 +76,7 @@ public struct PretrainedModel: Sendable {
     }
   }
 
-  private static func object(_ file: String) throws(ModelError) -> JSONObject {
+  static func object(_ file: String) throws(ModelError) -> JSONObject {
     do {
       let mapped = try MappedFile(path: file)
       if case .object(let object) = try JSONValue(parsing: mapped.bytes) { return object }

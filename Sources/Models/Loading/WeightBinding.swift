@@ -26,18 +26,33 @@ package struct WeightBinding {
   init(
     _ family: ModelFamily, _ model: any LanguageModel, to stored: StoredTensors, precision: WeightPrecision
   ) throws(ModelError) {
-    let parameters = model.parameters
-    let sources = family.sources(model, parameters)
-    var matcher = Matcher(stored.tensors, prefix: family.prefix)
+    let sources = family.sources(model, model.parameters)
+    let names = (prefix: family.prefix, ignored: family.ignored, type: family.types[0])
+    try self.init(names, sources, to: stored.tensors, precision: precision) { model.declare(in: $0) }
+  }
+
+  /// - Parameters:
+  ///   - names: what files of a bare model leave out in front of names, the endings of tensors that are not read, and what
+  ///     the model is called in messages.
+  ///   - sources: where a file holds those parameters that it does not hold as tensors of their own names.
+  ///   - declare: mentions all parameters in a store.
+  init(
+    _ names: (prefix: String, ignored: [String], type: String), _ sources: [String: ParameterSource],
+    to tensors: [String: MappedTensor], precision: WeightPrecision, declare: (WeightStore) -> Void
+  ) throws(ModelError) {
+    let described = WeightStore()
+    declare(described)
+    let parameters = described.parameters
+    var matcher = Matcher(tensors, prefix: names.prefix)
     let found = parameters.map { matcher.find($0, sources[$0.name] ?? .tensor($0.name)) }
-    try matcher.finish(ignored: family.ignored, type: family.types[0])
+    try matcher.finish(ignored: names.ignored, type: names.type)
 
     var forms: [String: StoredForm] = [:]
     for (parameter, part) in zip(parameters, found) where parameter.role != .vector {
       forms[parameter.name] = precision.form(part!.form)
     }
     store = WeightStore(stored: forms)
-    model.declare(in: store)
+    declare(store)
     var values: [TensorData] = []
     for (parameter, part) in zip(parameters, found) {
       values.append(try part!.value(parameter.shape, as: forms[parameter.name] ?? .dense(.float32)))

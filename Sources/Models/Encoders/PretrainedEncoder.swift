@@ -1,0 +1,66 @@
+// An encoder that somebody trained and put on disk: a folder as Hugging Face has them.
+//
+// Invariant: opening reads config.json; the weights are mapped. Heads that a file holds and nobody asks for are not read.
+
+public import Core
+internal import Formats
+package import Networks
+internal import Tensors
+
+/// An encoder on disk, ready to be run.
+public struct PretrainedEncoder: Sendable {
+  public let path: String
+  /// What config.json says, whole.
+  public let settings: JSONObject
+  public let encoder: any Encoder
+  /// What the checkpoint was trained for, by its `architectures`.
+  public let task: EncoderTask
+  /// The names of labels by their number.
+  public let labels: [String]
+  private let family: EncoderFamily
+
+  /// Reads config.json; weights are not touched.
+  ///
+  /// - Parameter path: a folder with config.json.
+  /// - Throws: `ModelError` if it is no encoder that is known, or asks for what this program does not have.
+  public init(path: String) throws(ModelError) {
+    self.path = path
+    settings = try PretrainedModel.object(path + "/config.json")
+    family = try EncoderFamily.of(type: settings["model_type"]?.string ?? "")
+    var reader = ModelSettings(settings)
+    encoder = family.read(&reader)
+    task = reader.encoderTask()
+    labels = reader.labels()
+    if !reader.problems.isEmpty {
+      throw ModelError(
+        .unsupported,
+        "\(path)/config.json asks for what this program does not have:"
+          + reader.problems.map { "\n  \($0)" }.joined())
+    }
+  }
+
+  /// The weights that `task` needs, as inputs of programs, mapped where they can be used in place.
+  package func weights(
+    for task: EncoderTask, _ precision: WeightPrecision = .stored
+  ) throws(ModelError) -> WeightBinding {
+    let files: WeightFiles
+    do {
+      files = try WeightFiles(path: path)
+    } catch {
+      throw ModelError(.cannotRead, "Cannot read the weights in \(path).", cause: error)
+    }
+    let described = WeightStore()
+    encoder.declare(task, in: described)
+    let needed = Set(described.parameters.map(\.name))
+    var tensors: [String: MappedTensor] = [:]
+    for (name, tensor) in StoredTensors(files).tensors {
+      let name = EncoderFamily.current(name)
+      let isOther = !needed.contains(name) && !needed.contains(family.prefix + name)
+      if isOther, family.heads.contains(where: name.hasPrefix) { continue }
+      tensors[name] = tensor
+    }
+    return try WeightBinding(
+      (family.prefix, family.ignored, family.type), [:], to: tensors, precision: precision
+    ) { encoder.declare(task, in: $0) }
+  }
+}
