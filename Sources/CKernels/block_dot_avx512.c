@@ -18,7 +18,7 @@ CK_BLOCK_INLINE __m512 add_step(
       dots[i] = _mm512_dpbusd_epi32(zero, s->codes[i], _mm512_loadu_si512(codes + 64 * i));
     }
   }
-  __m512i sums = _mm512_sub_epi32(step_sums(dots, order), _mm512_loadu_si512(x->offsets + at));
+  __m512i sums = _mm512_add_epi32(step_sums(dots, order), _mm512_loadu_si512(x->offsets + at));
   __m512 scales = _mm512_mul_ps(s->scales, _mm512_loadu_ps(x->scales + at));
   total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scales, total);
   return minimums ? _mm512_fmadd_ps(s->minimums, _mm512_loadu_ps(x->sums + at), total) : total;

@@ -24,7 +24,7 @@ typedef struct {
   int half;
   int8_t *codes;
   float *scales;
-  int32_t *offsets;  // the format's zero times the sum of the codes
+  int32_t *offsets;  // the format's zero times the sum of the codes, negative
   float *sums;       // scale times the sum of the codes
   const ck_block_readers *readers;
 } ck_block_activations;

@@ -16,7 +16,8 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define CK_BLOCK_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c,bmi2")))
+#define CK_BLOCK_TARGET \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c,bmi2")))
 #define CK_BLOCK_INLINE static inline __attribute__((always_inline, unused)) CK_BLOCK_TARGET
 
 typedef struct {
@@ -167,7 +168,8 @@ CK_BLOCK_INLINE void split_nibbles(__m512i raw, __m512i *low, __m512i *high) {
 }
 
 // Nibbles at byte `at` of 16 blocks, and `fifth` bits at byte `bits` where that is not negative.
-CK_BLOCK_INLINE void strided_nibbles(const uint8_t *p, int64_t stride, int at, int bits, four_blocks *four, ck_step *s) {
+CK_BLOCK_INLINE void strided_nibbles(
+    const uint8_t *p, int64_t stride, int at, int bits, four_blocks *four, ck_step *s) {
   __m512i each_bit = _mm512_set1_epi64((long long)0x8040201008040201), sixteen = _mm512_set1_epi8(16);
   for (int i = 0; i < 4; i++) {
     four[i] = load_four(p + 4 * i * stride, stride);

@@ -115,7 +115,7 @@ CK_BLOCK_INLINE void multiply(
     for (int r = 0; r < PANEL; r++) total[r] = _mm512_setzero_ps();
     for (int64_t step = 0; step < steps; step++) {
       __m512i dots[PANEL];
-      for (int r = 0; r < PANEL; r++) dots[r] = _mm512_set1_epi32(-offsets_x[r]);
+      for (int r = 0; r < PANEL; r++) dots[r] = _mm512_set1_epi32(offsets_x[r]);
       for (int four = 0; four < fours; four++) {
         __m512i weights = _mm512_load_si512(codes_w + 64 * four);
         for (int r = 0; r < PANEL; r++) {

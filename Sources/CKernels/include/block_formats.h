@@ -2,8 +2,8 @@
 // re-packed. Rows follow one another without gaps, aligned to one byte: a mapped file is computed with where it lies.
 //
 // In all integer formats an element is scale * (code - zero) + minimum, with a code of at most 8 bits, one zero for the
-// format, and a scale and a minimum for each sub-block of 16 or 32 elements. Scales have so few bits that the product is
-// exact in f32, so that an element has one value, whatever the order of operations.
+// format, and a scale and a minimum for each sub-block of 16 or 32 elements. Scales have so few bits that the product
+// is exact in f32, so that an element has one value, whatever the order of operations.
 //
 // Formats of GGUF: ggml-common.h and gguf-py/gguf/quants.py of llama.cpp. MXFP4: OCP Microscaling Formats 1.0 (2023).
 // NF4: Dettmers et al., QLoRA (2023), arXiv:2305.14314. E4M3: Micikevicius et al. (2022), arXiv:2209.05433.

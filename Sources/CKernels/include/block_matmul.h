@@ -5,8 +5,8 @@
 // are scaled and added up in f32: sub-block b goes to sum b % 16, in rising b, and the 16 sums are added as a tree. So
 // an element of y has the same bits for any m, any number of threads, and whatever the other rows are.
 //
-// `exact`, and NF4 and FP8 in any case: the weights become f32 and so does x, sums are kept in f32; many rows of bf16 meet
-// NF4 and FP8 weights that were rounded to bf16. Here the bits of a row may depend on m.
+// `exact`, and NF4 and FP8 in any case: the weights become f32 and so does x, sums are kept in f32; many rows of bf16
+// meet NF4 and FP8 weights that were rounded to bf16. Here the bits of a row may depend on m.
 #ifndef CK_BLOCK_MATMUL_H
 #define CK_BLOCK_MATMUL_H
 
