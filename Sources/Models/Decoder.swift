@@ -73,13 +73,20 @@ public struct Decoder: LanguageModel {
     self.layers = layers
   }
 
+  public var shortTexts: Int? {
+    for layer in layers {
+      if case .longRope(_, _, let context, _) = layer.rotary?.scaling { return context }
+    }
+    return nil
+  }
+
   public func hidden(_ tokens: Tensor, _ weights: Weights, _ context: ModelContext) -> Tensor {
     let model = weights["model"]
     let positions = context.positions(tokens.shape)
     var rotations: [Rotary: Rotation] = [:]
     for rotary in Set(layers.compactMap(\.rotary)) {
       rotations[rotary] = Rotation(
-        positions: positions, size: rotary.size, base: rotary.base, scaling: rotary.scaling,
+        positions: positions, size: rotary.size, base: rotary.base, scaling: rotary.scaling, length: context.capacity,
         interleaved: rotary.interleaved)
     }
     var x = model["embed_tokens"].embedded(tokens, vocabulary, width, initializer: initializer)

@@ -15,6 +15,10 @@ public protocol LanguageModel: Sendable {
   /// Bounds logits to ±softcap by tanh; nil: as they are.
   var logitSoftcap: Double? { get }
 
+  /// The positions up to which a text is short, if short and long texts are read in different ways: then caches that have
+  /// room for more are for long texts, and what was read for the one is of no use for the other.
+  var shortTexts: Int? { get }
+
   /// The hidden states after the last norm: [batch · positions, width].
   ///
   /// - Parameter tokens: int32 [batch, positions].
@@ -26,6 +30,7 @@ public protocol LanguageModel: Sendable {
 
 extension LanguageModel {
   public var logitSoftcap: Double? { nil }
+  public var shortTexts: Int? { nil }
 
   /// The cross-entropy of each position in nats: float32 [batch · positions], 0 where the target is negative.
   ///

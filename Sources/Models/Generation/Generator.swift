@@ -120,9 +120,14 @@ public final class Generator {
 
   /// Makes room for so many positions.
   private func reserve(_ positions: Int, expecting: Int) {
+    let isShort = model.shortTexts.map { positions <= $0 } ?? false
+    if let limit = model.shortTexts, capacity > 0, isShort != (capacity <= limit) {
+      (capacity, caches, read) = (0, [], [])
+    }
     guard positions > capacity else { return }
     let wanted = max(positions + min(expecting, model.context), 2 * capacity, 256)
     capacity = max(positions, min((wanted + 255) & ~255, model.context))
+    if let limit = model.shortTexts, isShort { capacity = min(capacity, limit) }
     programs = [:]
     let types = traced(1).caches.map(\.past.type)
     let grown = types.map { TensorData($0) }

@@ -20,11 +20,14 @@ public struct Rotation: Sendable {
   ///   - size: elements of a head that are rotated, even; pair i turns by `position * base ^ (-2i / size)`.
   ///   - base: of the geometric series of frequencies.
   ///   - scaling: what was done to the frequencies.
+  ///   - length: the most positions that texts can have, by which a scaling that knows short and long texts chooses; nil:
+  ///     those of this pass.
   public init(
-    positions: Tensor, size: Int, base: Double, scaling: RotaryScaling? = nil, interleaved: Bool = false
+    positions: Tensor, size: Int, base: Double, scaling: RotaryScaling? = nil, length: Int? = nil,
+    interleaved: Bool = false
   ) {
     precondition(size % 2 == 0, "rotary embedding needs an even head size, not \(size)")
-    let frequencies = Rotation.frequencies(positions, size, base, scaling)
+    let frequencies = Rotation.frequencies(positions, size, base, scaling, length)
     let angles = positions.cast(.float32).expanded(at: -1) * frequencies
     let factor = scaling?.attentionFactor ?? 1
     cosines = factor == 1 ? angles.cosine() : angles.cosine() * factor
@@ -42,8 +45,9 @@ public struct Rotation: Sendable {
   }
 
   /// float32 [size / 2]; where a scaling depends on the length of the text, on the largest position.
-  private static func frequencies(_ positions: Tensor, _ size: Int, _ base: Double, _ scaling: RotaryScaling?) -> Tensor
-  {
+  private static func frequencies(
+    _ positions: Tensor, _ size: Int, _ base: Double, _ scaling: RotaryScaling?, _ most: Int?
+  ) -> Tensor {
     func constant(_ values: [Double]) -> Tensor { Tensor(values.map { Float($0) }) }
     guard let scaling else { return constant(RotaryScaling.frequencies(size: size, base: base)) }
     let usual = constant(scaling.frequencies(size: size, base: base))
@@ -52,7 +56,9 @@ public struct Rotation: Sendable {
     case .linear, .yarn, .llama3: return usual
     case .longRope(_, let long, let context, _):
       let plain = RotaryScaling.frequencies(size: size, base: base)
-      return (length .> Double(context)).select(constant(zip(plain, long).map { $0 / $1 }), usual)
+      let divided = constant(zip(plain, long).map { $0 / $1 })
+      if let most { return most > context ? divided : usual }
+      return (length .> Double(context)).select(divided, usual)
     case .dynamic(let factor, let context):
       // base · (factor · length / context - (factor - 1)) ^ (size / (size - 2)), for texts beyond the context
       let growth = length.maximum(Double(context)) * (factor / Double(context)) - (factor - 1)
