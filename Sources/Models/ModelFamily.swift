@@ -11,6 +11,8 @@ package struct ModelFamily: Sendable {
   package let types: [String]
   /// What files of the bare model, without its head, leave out in front of names.
   var prefix = "model."
+  /// Beginnings of names in files and what the model has instead; nil: not part of the model. The first that fits counts.
+  var renamed: [(file: String, model: String?)] = []
   /// Endings of tensors that files may hold and that are computed, not trained.
   var ignored: [String] = []
   /// The value of `general.architecture` in GGUF files; nil: there is none.
@@ -21,18 +23,28 @@ package struct ModelFamily: Sendable {
   var sources: @Sendable (any LanguageModel, [Parameter]) -> [String: ParameterSource] = { _, _ in [:] }
 
   init(
-    types: [String], prefix: String = "model.", ignored: [String] = [], gguf: String? = nil,
+    types: [String], prefix: String = "model.", renamed: [(file: String, model: String?)] = [],
+    ignored: [String] = [], gguf: String? = nil,
     read: @escaping @Sendable (inout ModelSettings) -> any LanguageModel
   ) {
     self.types = types
     self.prefix = prefix
+    self.renamed = renamed
     self.ignored = ignored
     self.gguf = gguf
     self.read = read
   }
 
+  /// A file's name of a tensor as the model has it; nil: it is not part of the model.
+  func name(_ file: String) -> String? {
+    guard let rule = renamed.first(where: { file.hasPrefix($0.file) }) else { return file }
+    return rule.model.map { $0 + file.dropFirst(rule.file.count) }
+  }
+
   /// The known families.
-  package static let all: [ModelFamily] = [.gpt2, .llama, .qwen3, .tachornis]
+  package static let all: [ModelFamily] = [
+    .gpt2, .llama, .mistral, .qwen2, .qwen3, .gemma2, .gemma3, .phi3, .tachornis,
+  ]
 
   /// All values of `model_type` that are known.
   package static var knownTypes: [String] { all.flatMap(\.types) }

@@ -17,6 +17,9 @@ extension ModelSettings {
     return result
   }
 
+  /// The type of the weights, as the file names it.
+  var dtype: String? { (object["dtype"] ?? object["torch_dtype"])?.string }
+
   /// Heads and their sizes.
   mutating func selfAttention() -> SelfAttention {
     let heads = size("num_attention_heads")
@@ -29,32 +32,32 @@ extension ModelSettings {
       heads: heads, kvHeads: kvHeads, headSize: size("head_dim", default: max(1, width / heads)))
   }
 
-  mutating func gatedFeedForward() -> GatedFeedForward {
+  /// - Parameter key: of the activation.
+  mutating func gatedFeedForward(activation key: String = "hidden_act") -> GatedFeedForward {
     GatedFeedForward(
       inner: size("intermediate_size"),
       activation: choice(
-        "hidden_act", [("silu", .silu), ("gelu_pytorch_tanh", .geluTanh), ("gelu_new", .geluTanh), ("gelu", .geluErf)]))
+        key, [("silu", .silu), ("gelu_pytorch_tanh", .geluTanh), ("gelu_new", .geluTanh), ("gelu", .geluErf)]))
   }
 
-  /// Of each layer, the number of positions that a query sees; nil: all before it. From `layer_types` where it is given,
-  /// else from the layer's number.
+  /// Of each layer, the number of positions that a query sees; nil: all before it.
+  ///
+  /// - Parameter isLocal: which layers have windows, where `layer_types` does not say.
   mutating func windows(_ isLocal: (Int) -> Bool = { _ in true }) -> [Int?] {
-    let count = size("num_hidden_layers")
-    guard object["sliding_window"] != nil, object["sliding_window"] != .null else {
-      return [Int?](repeating: nil, count: count)
-    }
+    let local = localLayers(isLocal)
+    guard object["sliding_window"] != nil, object["sliding_window"] != .null else { return local.map { _ in nil } }
     let window = size("sliding_window")
-    guard let kinds = object["layer_types"]?.array else { return (0..<count).map { isLocal($0) ? window : nil } }
+    return local.map { $0 ? window : nil }
+  }
+
+  /// Which layers are `sliding_attention`: by `layer_types` where it is given, else by their numbers.
+  mutating func localLayers(_ isLocal: (Int) -> Bool) -> [Bool] {
+    let count = size("num_hidden_layers")
+    guard let kinds = object["layer_types"]?.array else { return (0..<count).map(isLocal) }
     if kinds.count != count { report("'layer_types' has \(kinds.count) entries for \(count) layers.") }
-    return (0..<count).map { index in
-      switch index < kinds.count ? kinds[index].string : "full_attention" {
-      case "sliding_attention": return window
-      case "full_attention": return nil
-      case let kind:
-        report(
-          "'layer_types' has \(kind ?? "what is no text"), but only sliding_attention and full_attention are known.")
-        return nil
-      }
+    for kind in kinds where kind != "sliding_attention" && kind != "full_attention" {
+      report("'layer_types' has \(kind.json), but only \"sliding_attention\" and \"full_attention\" are known.")
     }
+    return (0..<count).map { $0 < kinds.count && kinds[$0] == "sliding_attention" }
   }
 }

@@ -19,7 +19,7 @@ extension ModelSettings {
     if rotated <= 0 || rotated > size || rotated % 2 != 0 {
       report("'partial_rotary_factor' is \(share): \(rotated) of a head's \(size) elements cannot be rotated.")
     }
-    let scaling = rotaryScaling(&parameters)
+    let scaling = rotaryScaling(&parameters, rotated: rotated)
     for problem in parameters.problems { report(problem) }
     return Decoder.Rotary(
       size: max(2, min(size, rotated) & ~1), base: base, scaling: scaling,
@@ -31,21 +31,24 @@ extension ModelSettings {
     return ModelSettings(kind.flatMap { given[$0]?.object } ?? given)
   }
 
-  private mutating func rotaryScaling(_ p: inout ModelSettings) -> RotaryScaling? {
+  private mutating func rotaryScaling(_ p: inout ModelSettings, rotated: Int) -> RotaryScaling? {
     let kind = p.object["rope_type"] ?? p.object["type"] ?? .null
     let context = size("max_position_embeddings")
-    let original = p.size(
-      "original_max_position_embeddings", default: size("original_max_position_embeddings", default: context))
+    let original = size(
+      "original_max_position_embeddings", default: p.size("original_max_position_embeddings", default: context))
     switch kind.string {
     case nil, "default", "mrope": return nil
     case "linear": return .linear(factor: p.number("factor", default: 1))
-    case "dynamic": return .dynamic(factor: p.number("factor", default: 1), context: original)
+    case "dynamic": return .dynamic(factor: p.number("factor", default: 1), context: context)
     case "llama3":
       return .llama3(
         factor: p.number("factor", default: 8), low: p.number("low_freq_factor", default: 1),
         high: p.number("high_freq_factor", default: 4), context: original)
-    case "yarn": return .yarn(yarn(&p, original))
-    case "longrope", "su": return longRope(&p, original, context)
+    // Old files of Phi-3 say "su" or "yarn".
+    case "longrope", "su",
+      "yarn" where p.object["short_factor"] != nil:
+      return longRope(&p, pairs: rotated / 2, original, context)
+    case "yarn": return .yarn(yarn(&p, original, context))
     default:
       report(
         "rotary embedding of type \(kind.json) is not known, only default, linear, dynamic, yarn, llama3, longrope.")
@@ -53,8 +56,8 @@ extension ModelSettings {
     }
   }
 
-  private func yarn(_ p: inout ModelSettings, _ original: Int) -> RotaryScaling.YaRN {
-    let factor = p.number("factor", default: 1)
+  private func yarn(_ p: inout ModelSettings, _ original: Int, _ context: Int) -> RotaryScaling.YaRN {
+    let factor = p.number("factor", default: Double(context) / Double(original))
     let (mscale, mscaleAll) = (p.number("mscale", default: 0), p.number("mscale_all_dim", default: 0))
     func share(_ scale: Double) -> Double { RotaryScaling.YaRN.attentionFactor(factor, scale: scale) }
     let computed = mscale != 0 && mscaleAll != 0 ? share(mscale) / share(mscaleAll) : share(1)
@@ -66,13 +69,15 @@ extension ModelSettings {
     return result
   }
 
-  private func longRope(_ p: inout ModelSettings, _ original: Int, _ context: Int) -> RotaryScaling {
+  private func longRope(
+    _ p: inout ModelSettings, pairs: Int, _ original: Int, _ context: Int
+  ) -> RotaryScaling {
     func divisors(_ key: String) -> [Double] {
-      guard let values = p.object[key]?.array?.map(\.double), values.allSatisfy({ $0 != nil }) else {
-        p.report("'\(key)' must be a list of numbers.")
-        return []
+      let values = p.object[key]?.array?.compactMap(\.double) ?? []
+      if values.count != pairs || values.contains(where: { $0 <= 0 }) {
+        p.report("'\(key)' must be a list of \(pairs) positive numbers.")
       }
-      return values.map { $0! }
+      return values
     }
     let extended = Double(context) / Double(original)
     let factor = p.number("factor", default: extended)

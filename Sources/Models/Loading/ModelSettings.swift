@@ -4,12 +4,30 @@ internal import Core
 
 /// A config.json while it is read.
 struct ModelSettings {
-  let object: JSONObject
+  private(set) var object: JSONObject
   private(set) var problems: [String] = []
 
   init(_ object: JSONObject) { self.object = object }
 
   mutating func report(_ problem: String) { problems.append(problem) }
+
+  /// Sets what is not set; null counts as set. Files may leave out what is the default of the family's class in
+  /// `transformers`.
+  mutating func fill(_ defaults: KeyValuePairs<String, JSONValue>) {
+    for (key, value) in defaults where object[key] == nil { object[key] = value }
+  }
+
+  /// Goes on with the member `key`, where models of several parts have the settings of their text part; what that does not
+  /// say of `shared` is taken from around it.
+  mutating func descend(to key: String, shared: [String]) {
+    guard let inner = object[key]?.object else {
+      report("'\(key)' is missing.")
+      return
+    }
+    let outer = object
+    object = inner
+    for key in shared where object[key] == nil { object[key] = outer[key] }
+  }
 
   /// The first of the keys that is present and not null.
   private func value(_ keys: [String]) -> (key: String, value: JSONValue)? {
@@ -34,6 +52,15 @@ struct ModelSettings {
     return integer
   }
 
+  /// A count of things, which may be none.
+  mutating func count(_ key: String) -> Int {
+    guard let count = object[key]?.integer, count >= 0 else {
+      report("'\(key)' must be 0 or a positive integer, not \((object[key] ?? .null).json).")
+      return 0
+    }
+    return count
+  }
+
   mutating func number(_ key: String, default fallback: Double) -> Double {
     guard let found = value([key]) else { return fallback }
     guard let number = found.value.double, number.isFinite else {
@@ -41,6 +68,11 @@ struct ModelSettings {
       return fallback
     }
     return number
+  }
+
+  /// nil: missing or null.
+  mutating func optionalNumber(_ key: String) -> Double? {
+    value([key]) == nil ? nil : number(key, default: 0)
   }
 
   mutating func flag(_ key: String, default fallback: Bool) -> Bool {
