@@ -1,6 +1,6 @@
-// A model that somebody trained and put on disk: a folder as Hugging Face has them.
+// A model that somebody trained and put on disk: a folder as Hugging Face has them, or a GGUF file.
 //
-// Invariant: opening reads config.json and the headers of the weights; the weights themselves are mapped, and their pages are
+// Invariant: opening reads config.json or the metadata and the headers of the weights; the weights themselves are mapped, and their pages are
 // read as they are needed.
 
 public import Core
@@ -12,23 +12,39 @@ package import Tensors
 /// A model on disk, ready to be run.
 public struct PretrainedModel: Sendable {
   public let path: String
-  /// What config.json says, whole.
+  /// What config.json says, whole, or would say if there were one.
   public let settings: JSONObject
   package let family: ModelFamily
+  /// nil: a folder.
+  private let gguf: GGUFFile?
   public let model: any LanguageModel
   /// The tokens that end a text, from generation_config.json or else config.json.
   public let endTokens: Set<Int32>
 
-  /// Reads config.json; weights are not touched.
+  /// Reads config.json, or the metadata of a GGUF file; weights are not touched.
   ///
-  /// - Parameter path: a folder with config.json.
+  /// - Parameter path: a folder with config.json, or a GGUF file.
   public init(path: String) throws(ModelError) {
     self.path = path
-    settings = try PretrainedModel.object(path + "/config.json")
+    let source: String
+    var ends: JSONValue?
+    if path.lowercased().hasSuffix(".gguf") {
+      let file = try PretrainedModel.opened(path)
+      (gguf, source) = (file, path)
+      settings = try GGUFSettings.settings(of: file)
+      ends = settings["eos_token_id"]
+    } else {
+      (gguf, source) = (nil, path + "/config.json")
+      settings = try PretrainedModel.object(source)
+      ends = settings["eos_token_id"]
+      if FileManager.default.fileExists(atPath: path + "/generation_config.json") {
+        ends = try PretrainedModel.object(path + "/generation_config.json")["eos_token_id"] ?? ends
+      }
+    }
     guard let type = settings["model_type"]?.string else {
       throw ModelError(
         .badConfiguration,
-        "\(path)/config.json names no 'model_type'. Known are: \(ModelFamily.knownTypes.joined(separator: ", ")).")
+        "\(source) names no 'model_type'. Known are: \(ModelFamily.knownTypes.joined(separator: ", ")).")
     }
     family = try ModelFamily.of(type: type)
     var reader = ModelSettings(settings)
@@ -36,18 +52,25 @@ public struct PretrainedModel: Sendable {
     if !reader.problems.isEmpty {
       throw ModelError(
         .unsupported,
-        "\(path)/config.json asks for what this program does not have:"
-          + reader.problems.map { "\n  \($0)" }.joined())
-    }
-    var ends = settings["eos_token_id"]
-    if FileManager.default.fileExists(atPath: path + "/generation_config.json") {
-      ends = try PretrainedModel.object(path + "/generation_config.json")["eos_token_id"] ?? ends
+        "\(source) asks for what this program does not have:" + reader.problems.map { "\n  \($0)" }.joined())
     }
     endTokens = Set((ends?.array ?? [ends].compactMap(\.self)).compactMap { $0.integer.flatMap(Int32.init(exactly:)) })
   }
 
+  private static func opened(_ path: String) throws(ModelError) -> GGUFFile {
+    do {
+      return try GGUFFile(path: path)
+    } catch {
+      throw ModelError(.cannotRead, "Cannot read the model \(path).", cause: error)
+    }
+  }
+
   /// The weights as inputs of programs, mapped where they can be used in place.
   package func weights(_ precision: WeightPrecision = .stored) throws(ModelError) -> WeightBinding {
+    if let gguf {
+      let names = GGUFNames.all[gguf.metadata["general.architecture"]!.string!]!
+      return try WeightBinding(family, model, to: StoredTensors(gguf, names), precision: precision)
+    }
     let files: WeightFiles
     do {
       files = try WeightFiles(path: path)

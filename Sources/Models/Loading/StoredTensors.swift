@@ -13,6 +13,8 @@ struct MappedTensor {
   var typeName: String
   /// As a row-major array of the form's elements.
   var dimensions: [Int]
+  /// Whether this is the transpose of what Hugging Face's file would hold.
+  var isTransposed = false
   var bytes: UnsafeRawBufferPointer
   /// Keeps the file mapped.
   var owner: AnyObject
@@ -24,6 +26,18 @@ struct MappedTensor {
     if Int(bitPattern: pointer) % type.element.size == 0 { return TensorData(type, pointer: pointer, owner: owner) }
     let result = TensorData(type)
     result.bytes.copyMemory(from: bytes)
+    return result
+  }
+}
+
+extension MappedTensor {
+  /// Some of the rows, in place.
+  func rows(_ rows: Range<Int>) -> MappedTensor {
+    precondition(rows.upperBound <= dimensions[0], "rows \(rows) of \(dimensions)")
+    var result = self
+    result.dimensions[0] = rows.count
+    let size = bytes.count / dimensions[0]
+    result.bytes = UnsafeRawBufferPointer(rebasing: bytes[(rows.lowerBound * size)..<(rows.upperBound * size)])
     return result
   }
 }
@@ -40,6 +54,45 @@ struct StoredTensors {
           form: tensor.type.element.map { .dense($0) }, typeName: tensor.type.rawValue, dimensions: tensor.shape,
           bytes: file.bytes(of: tensor.name)!, owner: file)
       }
+    }
+  }
+}
+
+extension StoredTensors {
+  /// Those of a GGUF file, under Hugging Face's names as far as there are such.
+  init(_ file: GGUFFile, _ names: GGUFNames) {
+    for tensor in file.tensors where !GGUFNames.settingTensors.contains(tensor.name) {
+      let mapped = file.mapped(tensor.name)!
+      let name = names.huggingFace(tensor.name) ?? tensor.name
+      tensors[name] = MappedTensor(
+        form: tensor.type.form, typeName: tensor.type.name, dimensions: tensor.shape,
+        isTransposed: names.isTransposed(name), bytes: mapped.bytes, owner: mapped.owner)
+    }
+  }
+}
+
+extension GGUFType {
+  /// nil: a type that nothing here computes with.
+  var form: StoredForm? {
+    switch self {
+    case .f64: .dense(.float64)
+    case .f32: .dense(.float32)
+    case .f16: .dense(.float16)
+    case .bf16: .dense(.bfloat16)
+    case .q4_0: .blocks(.q40)
+    case .q4_1: .blocks(.q41)
+    case .q5_0: .blocks(.q50)
+    case .q5_1: .blocks(.q51)
+    case .q8_0: .blocks(.q80)
+    case .q2_K: .blocks(.q2K)
+    case .q3_K: .blocks(.q3K)
+    case .q4_K: .blocks(.q4K)
+    case .q5_K: .blocks(.q5K)
+    case .q6_K: .blocks(.q6K)
+    case .iq4_NL: .blocks(.iq4NL)
+    case .iq4_XS: .blocks(.iq4XS)
+    case .mxfp4: .blocks(.mxfp4)
+    default: nil
     }
   }
 }

@@ -28,7 +28,11 @@ package struct WeightBinding {
   ) throws(ModelError) {
     let sources = family.sources(model, model.parameters)
     let names = (prefix: family.prefix, ignored: family.ignored, type: family.types[0])
-    try self.init(names, sources, to: stored.tensors, precision: precision) { model.declare(in: $0) }
+    var tensors: [String: MappedTensor] = [:]
+    for (name, tensor) in stored.tensors {
+      if let name = family.name(name) { tensors[name] = tensor }
+    }
+    try self.init(names, sources, to: tensors, precision: precision) { model.declare(in: $0) }
   }
 
   /// - Parameters:
@@ -87,17 +91,22 @@ private struct Matcher {
 
   /// nil: a problem was noted.
   mutating func find(_ parameter: Parameter, _ source: ParameterSource) -> BoundParameter? {
+    // A file may hold as one tensor what other files hold in parts.
+    let name = parameter.name
+    if source != .tensor(name), tensors[name] != nil { return find(parameter, .tensor(name)) }
     let arrays = source.names.compactMap { take($0) }
     guard arrays.count == source.names.count else { return nil }
-    let expected: [Int]
+    let shape = parameter.shape.dimensions
     switch source {
-    case .tensor: expected = parameter.shape.dimensions
-    case .stacked: expected = Array(parameter.shape.dimensions.dropFirst())
-    case .rows(_, _, let count, let transposed):
-      let whole = [count] + parameter.shape.dimensions.dropFirst()
-      expected = transposed ? whole.reversed() : whole
+    case .tensor: return check(arrays, source, shape)
+    case .stacked: return check(arrays, source, Array(shape.dropFirst()))
+    case .rows(let rows, let name, let count, let transposed):
+      let isTransposed = transposed != arrays[0].tensor.isTransposed && shape.count == 2
+      let whole = [count] + shape.dropFirst()
+      guard let bound = check(arrays, source, isTransposed ? whole.reversed() : whole) else { return nil }
+      if isTransposed { return bound }
+      return BoundParameter(source: .tensor(name), tensors: [bound.tensors[0].rows(rows)], form: bound.form)
     }
-    return check(arrays, source, expected)
   }
 
   private mutating func take(_ name: String) -> (name: String, tensor: MappedTensor)? {
@@ -156,9 +165,9 @@ private struct BoundParameter {
       switch source {
       case .tensor where form == wanted: return tensors[0].data(form.type(shape))
       case .tensor: return try evaluate([converted(tensors[0], shape, to: wanted)])[0]
-      case .rows(let rows, _, _, let transposed):
-        let whole = dense(tensors[0], Shape(tensors[0].dimensions))
-        let part = (transposed && whole.rank == 2 ? whole.transposed() : whole).sliced(rows, axis: 0)
+      case .rows(let rows, _, _, _):
+        // Only transposed ones get here.
+        let part = dense(tensors[0], Shape(tensors[0].dimensions)).transposed().sliced(rows, axis: 0)
         return try evaluate([part.cast(wanted.element)])[0]
       case .stacked: return try stacked(shape, as: wanted)
       }

@@ -1,0 +1,78 @@
+// GGUF files of llama.cpp's own converter (Scripts/make-gguf-model-fixtures.py) give what the checkpoints give from which
+// they were made, and names go both ways.
+
+import CPUBackend
+import Core
+import Formats
+import FoundationEssentials
+import Models
+import Networks
+import Tensors
+import Testing
+
+struct GGUFModelTests {
+  private static let backend = CPUBackend(threads: 2)
+
+  private static let files: [String] = {
+    let names = try? FileManager.default.contentsOfDirectory(atPath: Fixture(name: "gguf").path)
+    return (names ?? []).filter { $0.hasSuffix(".gguf") }.map { String($0.dropLast(5)) }.sorted()
+  }()
+
+  @Test func thereAreFiles() { #expect(Self.files.count >= 2) }
+
+  @Test(arguments: files) func filesOfLlamaCppGiveTheSameLogits(name: String) throws {
+    let fixture = try #require(FamilyFixture.all.first { $0.description == name })
+    let expected = try fixture.tensor("logits")
+    let model = try PretrainedModel(path: Fixture(name: "gguf/\(name).gguf").path)
+    let binding = try model.weights()
+    let tokens = Tensor(fixture.prompt, shape: [1, fixture.prompt.count])
+    let logits = model.model.logits(tokens, binding.store.root, .training())
+    let program = Program(inputs: binding.store.parameters.map { binding.store.given($0.name) }, outputs: [logits])
+    let found = try Self.backend.compile(program).run(binding.values)[0]
+    #expect(relativeError(found.doubles, expected.doubles) < 1e-4)
+
+    let generator = try Generator(model, backend: Self.backend)
+    var sampler = Sampler(temperature: 0)
+    let tokensAfter = try generator.generate(fixture.prompt, count: 64, sampler: &sampler)
+    #expect(tokensAfter == fixture.greedy)
+    #expect(model.endTokens == [2])
+  }
+
+  @Test func namesGoBothWays() throws {
+    for (architecture, family) in [
+      ("llama", "llama"), ("qwen2", "qwen2"), ("qwen3", "qwen3"), ("gemma2", "gemma2"), ("gemma3", "gemma3-text"),
+      ("phi3", "phi3"), ("gpt2", "gpt2"),
+    ] {
+      let names = try #require(GGUFNames.all[architecture])
+      for name in try WeightFiles(path: Fixture(name: "families/" + family).path).names {
+        let gguf = try #require(names.gguf(name), "\(architecture) has no name for \(name)")
+        #expect(names.huggingFace(gguf) == name)
+      }
+    }
+  }
+
+  @Test(arguments: [
+    ("llama", "blk.7.ffn_gate_exps.weight", "model.layers.7.block_sparse_moe.experts.gate_proj.weight"),
+    ("qwen3moe", "blk.11.ffn_down_exps.weight", "model.layers.11.mlp.experts.down_proj.weight"),
+    ("deepseek2", "blk.3.exp_probs_b.bias", "model.layers.3.mlp.gate.e_score_correction_bias"),
+    ("deepseek2", "blk.0.attn_kv_a_mqa.weight", "model.layers.0.self_attn.kv_a_proj_with_mqa.weight"),
+    ("gpt-oss", "blk.2.attn_sinks.weight", "model.layers.2.self_attn.sinks"),
+    ("bert", "token_embd_norm.bias", "bert.embeddings.LayerNorm.bias"),
+  ])
+  func namesOfOthers(architecture: String, gguf: String, huggingFace: String) throws {
+    let names = try #require(GGUFNames.all[architecture])
+    #expect(names.huggingFace(gguf) == huggingFace)
+    #expect(names.gguf(huggingFace) == gguf)
+    #expect(names.huggingFace("blk.0.nothing.weight") == nil)
+  }
+
+  @Test func unknownArchitecturesAreNamed() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/model.gguf"
+      try GGUFWriter.write([], metadata: [("general.architecture", .string("mamba"))], to: path) { _, _ in }
+      let error = #expect(throws: ModelError.self) { try PretrainedModel(path: path) }
+      #expect(error?.code == .unknownType)
+      #expect(error?.message.contains("'mamba'") == true && error?.message.contains("gemma3") == true)
+    }
+  }
+}
