@@ -66,6 +66,21 @@ struct GGUFModelTests {
     #expect(names.huggingFace("blk.0.nothing.weight") == nil)
   }
 
+  @Test func chatTemplatesAreRead() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/model.gguf"
+      let metadata: [(key: String, value: GGUFValue)] = [
+        ("tokenizer.chat_template", .string("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}")),
+        ("tokenizer.ggml.tokens", .array(GGUFArray(strings: ["<a>", "<s>", "</s>"]))),
+        ("tokenizer.ggml.bos_token_id", .uint32(1)), ("tokenizer.ggml.eos_token_id", .uint32(2)),
+      ]
+      try GGUFWriter.write([], metadata: metadata, to: path) { _, _ in }
+      let template = try ChatTemplate(GGUFFile(path: path))
+      let messages: [JSONValue] = [.object(JSONObject([("role", "user"), ("content", "Hi")]))]
+      #expect(try template.render(messages: messages) == "<s>Hi</s>")
+    }
+  }
+
   @Test func unknownArchitecturesAreNamed() throws {
     try withTemporaryFolder { folder in
       let path = folder + "/model.gguf"

@@ -93,6 +93,7 @@ public struct PretrainedModel: Sendable {
   /// How the model wants its conversations written.
   public func chatTemplate() throws(ModelError) -> ChatTemplate {
     do {
+      if let gguf { return try ChatTemplate(gguf) }
       return try ChatTemplate(directory: path)
     } catch {
       throw ModelError(.cannotRead, "The model in \(path) cannot be talked with. \(error.message)", cause: error)
