@@ -19,7 +19,7 @@ import sys
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 PROMPT, GREEDY, MARGIN = 44, 64, 3e-3
 
@@ -42,6 +42,19 @@ GEMMA3 = {
     **DECODER, "num_hidden_layers": 4, "sliding_window": 8, "sliding_window_pattern": 3, "query_pre_attn_scalar": 20,
     "rope_parameters": {
         "full_attention": rope("linear", base=30000.0, factor=4.0), "sliding_attention": rope("default", base=1000.0)}}
+
+DEEPSEEK = dict(
+    vocab_size=80, hidden_size=32, intermediate_size=28, moe_intermediate_size=12, num_hidden_layers=2,
+    num_attention_heads=4, num_key_value_heads=4, n_routed_experts=8, n_shared_experts=2, num_experts_per_tok=3,
+    first_k_dense_replace=1, kv_lora_rank=16, q_lora_rank=20, qk_nope_head_dim=12, qk_rope_head_dim=8, v_head_dim=10,
+    max_position_embeddings=128, rms_norm_eps=1e-5, pad_token_id=None, bos_token_id=1, eos_token_id=2)
+DEEPSEEK_ROPE = rope(
+    "yarn", factor=4.0, beta_fast=16.0, mscale=1.0, mscale_all_dim=0.7, original_max_position_embeddings=32)
+
+GPT_OSS = {
+    **DECODER, "vocab_size": 80, "intermediate_size": 20, "sliding_window": 8, "num_local_experts": 4,
+    "num_experts_per_tok": 2, "swiglu_limit": 1.0, "rope_parameters": rope(
+        "yarn", factor=4.0, beta_fast=16.0, truncate=False, original_max_position_embeddings=32)}
 
 # By folder: the model's class and its configuration.
 FAMILIES = {
@@ -79,6 +92,24 @@ FAMILIES = {
         "num_hidden_layers": 2, "original_max_position_embeddings": 64, "sliding_window": 20,
         "rope_parameters": rope("longrope", partial_rotary_factor=0.67, short_factor=[1.0, 1.1, 1.3, 1.6],
                                 long_factor=[1.0, 1.7, 2.9, 3.8])}),
+    "mixtral": ("MixtralForCausalLM", {
+        **DECODER, "vocab_size": 80, "intermediate_size": 16, "num_local_experts": 5, "sliding_window": 8,
+        "rope_parameters": rope("default")}),
+    # Of its four layers only the second is a mixture.
+    "qwen3-moe": ("Qwen3MoeForCausalLM", {
+        **DECODER, "vocab_size": 80, "num_hidden_layers": 4, "intermediate_size": 20, "moe_intermediate_size": 12,
+        "num_experts": 6, "num_experts_per_tok": 3, "norm_topk_prob": True, "decoder_sparse_step": 2,
+        "mlp_only_layers": [3], "attention_bias": True, "use_sliding_window": True, "sliding_window": 8, "rope_parameters": rope("default")}),
+    "deepseek-v2": ("DeepseekV2ForCausalLM", {
+        **DEEPSEEK, "q_lora_rank": None, "topk_method": "greedy", "routed_scaling_factor": 1.0,
+        "rope_parameters": rope("default")}),
+    "deepseek-v2-groups": ("DeepseekV2ForCausalLM", {
+        **DEEPSEEK, "topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2, "attention_bias": True,
+        "routed_scaling_factor": 2.0, "rope_parameters": DEEPSEEK_ROPE}),
+    "deepseek-v3": ("DeepseekV3ForCausalLM", {
+        **DEEPSEEK, "n_group": 4, "topk_group": 2, "rope_parameters": DEEPSEEK_ROPE}),
+    "gpt-oss": ("GptOssForCausalLM", GPT_OSS),
+    "gpt-oss-mxfp4": ("GptOssForCausalLM", {**GPT_OSS, "intermediate_size": 32}),
 }
 
 
@@ -91,12 +122,49 @@ def randomize(model, generator):
                 # Small, so that a tied head does not say every token again.
                 parameter.copy_(noise * 0.5 / parameter.shape[-1] ** 0.5)
             elif parameter.dim() > 1:
-                parameter.copy_(noise * 1.5 / min(parameter.shape) ** 0.5)
+                parameter.copy_(noise * 1.5 / min(parameter.shape[-2:]) ** 0.5)
             elif "norm" in name or ".ln_" in name and name.endswith("weight"):
                 # Around what leaves the norm alone: 1, or 0 where 1 is added.
                 parameter.copy_(parameter.mean().round() + 0.3 * noise)
             else:
                 parameter.copy_(0.3 * noise)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
+
+
+def mxfp4(weights):
+    """[experts, inputs, outputs] in steps of MXFP4: blocks [experts, outputs, inputs / 32, 16], the first of two values in a
+    byte's low half, scales [experts, outputs, inputs / 32] with 127 for 1, and the weights that they stand for."""
+    magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    values = torch.cat([magnitudes, -magnitudes])
+    blocks = weights.transpose(1, 2).unflatten(-1, (-1, 32))
+    exponents = (blocks.abs().amax(-1) / 6).log2().ceil()
+    codes = (blocks / exponents.exp2()[..., None])[..., None].sub(values).abs().argmin(-1)
+    dense = (values[codes] * exponents.exp2()[..., None]).flatten(-2).transpose(1, 2)
+    packed = codes[..., 0::2] | codes[..., 1::2] << 4
+    return packed.to(torch.uint8), (exponents + 127).to(torch.uint8), dense.contiguous()
+
+
+def quantize_experts(model):
+    """The experts' weights in MXFP4, as gpt-oss was published; what replaces them in the file."""
+    stored = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+                stored[name + "_blocks"], stored[name + "_scales"], dense = mxfp4(parameter)
+                parameter.copy_(dense)
+    return stored
+
+
+def replace_tensors(folder, stored):
+    tensors = load_file(folder / "model.safetensors")
+    for name in stored:
+        tensors.pop(name.rsplit("_", 1)[0], None)
+    save_file(tensors | stored, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def greedy(model, prompt):
@@ -122,6 +190,7 @@ def make(name, folder):
         config._attn_implementation = "eager"
         model = model_class(config).float().eval()
         randomize(model, generator)
+        stored = quantize_experts(model) if name.endswith("mxfp4") else {}
         vocabulary = model.get_input_embeddings().weight.shape[0]
         # The last few are left to special tokens.
         prompt = torch.randint(3, vocabulary - 6, (PROMPT,), generator=generator, dtype=torch.int32)
@@ -133,6 +202,8 @@ def make(name, folder):
     else:
         sys.exit(f"{name}: no seed gives clear choices")
     model.save_pretrained(folder / name)
+    if stored:
+        replace_tensors(folder / name, stored)
     (folder / name / "generation_config.json").unlink(missing_ok=True)
     save_file({"prompt": prompt, "greedy": tokens, "logits": logits.float().contiguous()},
               folder / name / "expected.safetensors")

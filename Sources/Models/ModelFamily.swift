@@ -22,6 +22,9 @@ package struct ModelFamily: Sendable {
   /// Where a file holds those parameters that it does not hold as tensors of their own names.
   var sources: @Sendable (any LanguageModel, [Parameter]) -> [String: ParameterSource] = { _, _ in [:] }
 
+  /// Tensors in files that are for another purpose than to predict the next token.
+  var isExtra: @Sendable (any LanguageModel, String) -> Bool = { _, _ in false }
+
   init(
     types: [String], prefix: String = "model.", renamed: [(file: String, model: String?)] = [],
     ignored: [String] = [], gguf: String? = nil,
@@ -43,7 +46,8 @@ package struct ModelFamily: Sendable {
 
   /// The known families.
   package static let all: [ModelFamily] = [
-    .gpt2, .llama, .mistral, .qwen2, .qwen3, .gemma2, .gemma3, .phi3, .tachornis,
+    .gpt2, .llama, .mistral, .qwen2, .qwen3, .gemma2, .gemma3, .phi3,
+    .mixtral, .qwen3MoE, .deepSeekV2, .deepSeekV3, .gptOSS, .tachornis,
   ]
 
   /// All values of `model_type` that are known.
@@ -67,12 +71,33 @@ enum ParameterSource: Hashable, Sendable {
   case rows(Range<Int>, of: String, count: Int, transposed: Bool)
   /// One tensor for each index of the parameter's first axis.
   case stacked([String])
+  /// A part of a tensor.
+  case slices(TensorSlices)
+  /// Some rows of matrices in MXFP4 as gpt-oss has them: `_blocks` and `_scales`.
+  case mxfp4(String, rows: TensorSlices)
+  /// The first whose tensors are in the file.
+  indirect case either([ParameterSource])
 
   /// The tensors that are read.
   var names: [String] {
     switch self {
     case .tensor(let name), .rows(_, let name, _, _): [name]
     case .stacked(let names): names
+    case .slices(let slices): [slices.name]
+    case .mxfp4(let name, _): [name + "_blocks", name + "_scales"]
+    case .either(let sources): sources.flatMap(\.names)
     }
   }
+}
+
+/// Every `step`-th slice in `range` of one axis of a tensor.
+struct TensorSlices: Hashable, Sendable {
+  var name: String
+  /// Of the whole tensor.
+  var shape: [Int]
+  var axis: Int
+  var range: Range<Int>
+  var step = 1
+  /// Whether the last two axes are exchanged afterwards.
+  var transposed = false
 }

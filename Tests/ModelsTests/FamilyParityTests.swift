@@ -72,7 +72,9 @@ struct FamilyParityTests {
     let program = Program(inputs: parameters, outputs: [loss] + gradients(of: loss, with: parameters))
     let results = try Self.backend.compile(program).run(binding.values)
     #expect(results[0].item.isFinite)
-    for (parameter, gradient) in zip(store.parameters, results.dropFirst()) {
+    // The correction of a router's choice is not trained by gradients.
+    for (parameter, gradient) in zip(store.parameters, results.dropFirst())
+    where !parameter.name.hasSuffix(".e_score_correction_bias") {
       let values = gradient.doubles
       #expect(values.allSatisfy { $0.isFinite }, "\(parameter.name)")
       #expect(values.contains { $0 != 0 }, "\(parameter.name)")
@@ -90,10 +92,11 @@ struct FamilyFixture: Sendable, CustomStringConvertible {
   static let all: [FamilyFixture] = {
     let folder = Fixture(name: "families").path
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    return names.sorted().map { FamilyFixture($0) }
+    // What is quantised is computed with less exactly: ExpertLoadingTests.
+    return names.sorted().filter { !$0.hasSuffix("mxfp4") }.map { FamilyFixture($0) }
   }()
 
-  private init(_ name: String) {
+  init(_ name: String) {
     description = name
     let fixture = Fixture(name: "families/" + name)
     do {
@@ -110,11 +113,18 @@ struct FamilyFixture: Sendable, CustomStringConvertible {
   }
 
   /// The logits of a text, read in one pass without caches: [positions, vocabulary].
-  func logits(of text: [Int32], _ backend: any Backend) throws -> TensorData {
+  ///
+  /// - Parameter other: a model to compute them with instead.
+  func logits(
+    of text: [Int32], _ backend: any Backend, with other: PretrainedModel? = nil, exactBlocks: Bool = false
+  ) throws -> TensorData {
+    let model = other ?? model
     let binding = try model.weights()
     let store = binding.store
     let logits = model.model.logits(Tensor(text, shape: [1, text.count]), store.root, .training())
-    let program = Program(inputs: store.parameters.map { store.given($0.name) }, outputs: [logits])
+    let program = Program(
+      inputs: store.parameters.map { store.given($0.name) }, outputs: [logits],
+      options: Program.Options(exactBlocks: exactBlocks))
     return try backend.compile(program).run(binding.values)[0].copy()
   }
 }

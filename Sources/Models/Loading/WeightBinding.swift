@@ -30,7 +30,7 @@ package struct WeightBinding {
     let names = (prefix: family.prefix, ignored: family.ignored, type: family.types[0])
     var tensors: [String: MappedTensor] = [:]
     for (name, tensor) in stored.tensors {
-      if let name = family.name(name) { tensors[name] = tensor }
+      if let name = family.name(name), !family.isExtra(model, name) { tensors[name] = tensor }
     }
     try self.init(names, sources, to: tensors, precision: precision) { model.declare(in: $0) }
   }
@@ -94,18 +94,29 @@ private struct Matcher {
     // A file may hold as one tensor what other files hold in parts.
     let name = parameter.name
     if source != .tensor(name), tensors[name] != nil { return find(parameter, .tensor(name)) }
+    if case .either(let sources) = source { return find(parameter, sources.first(where: has) ?? sources[0]) }
     let arrays = source.names.compactMap { take($0) }
     guard arrays.count == source.names.count else { return nil }
     let shape = parameter.shape.dimensions
     switch source {
     case .tensor: return check(arrays, source, shape)
     case .stacked: return check(arrays, source, Array(shape.dropFirst()))
+    case .slices(let slices): return check(arrays, source, slices.shape)
+    case .mxfp4(_, let rows): return checkMXFP4(arrays, source, rows.shape)
+    case .either: preconditionFailure("one was chosen before")
     case .rows(let rows, let name, let count, let transposed):
       let isTransposed = transposed != arrays[0].tensor.isTransposed && shape.count == 2
       let whole = [count] + shape.dropFirst()
       guard let bound = check(arrays, source, isTransposed ? whole.reversed() : whole) else { return nil }
       if isTransposed { return bound }
       return BoundParameter(source: .tensor(name), tensors: [bound.tensors[0].rows(rows)], form: bound.form)
+    }
+  }
+
+  /// Whether a source's tensors are all there.
+  private func has(_ source: ParameterSource) -> Bool {
+    source.names.allSatisfy { name in
+      tensors[name] != nil || name.hasPrefix(prefix) && tensors[String(name.dropFirst(prefix.count))] != nil
     }
   }
 
@@ -137,8 +148,27 @@ private struct Matcher {
         problems.append("'\(name)' does not hold floating-point numbers.")
         return nil
       }
+      if case .blocks = form, case .slices = source {
+        problems.append("'\(name)' is quantised as \(tensor.typeName) with parts that belong to two parameters.")
+        return nil
+      }
     }
     return BoundParameter(source: source, tensors: arrays.map(\.tensor), form: arrays[0].tensor.form!)
+  }
+
+  /// - Parameter shape: of the matrices: [experts, rows, columns].
+  private mutating func checkMXFP4(
+    _ arrays: [(name: String, tensor: MappedTensor)], _ source: ParameterSource, _ shape: [Int]
+  ) -> BoundParameter? {
+    let blocks = [shape[0], shape[1], shape[2] / 32]
+    for ((name, tensor), expected) in zip(arrays, [blocks + [16], blocks]) {
+      if tensor.dimensions != expected || tensor.form != .dense(.uint8) || shape[2] % 32 != 0 {
+        problems.append(
+          "'\(name)' is \(tensor.typeName) \(tensor.dimensions), not bytes of MXFP4 \(expected) for \(shape) weights.")
+        return nil
+      }
+    }
+    return BoundParameter(source: source, tensors: arrays.map(\.tensor), form: .blocks(.mxfp4))
   }
 
   /// - Throws: if there was a problem, or if tensors are left over.
@@ -170,6 +200,13 @@ private struct BoundParameter {
         let part = dense(tensors[0], Shape(tensors[0].dimensions)).transposed().sliced(rows, axis: 0)
         return try evaluate([part.cast(wanted.element)])[0]
       case .stacked: return try stacked(shape, as: wanted)
+      case .slices(let slices):
+        let part = dense(tensors[0], Shape(slices.shape)).sliced(slices.range, axis: slices.axis, step: slices.step)
+        return try evaluate([(slices.transposed ? part.transposed() : part).cast(wanted.element)])[0]
+      case .mxfp4(_, let rows):
+        let blocks = packedMXFP4(blocks: tensors[0], scales: tensors[1], rows)
+        return wanted == form ? blocks : try evaluate([Tensor(blocks).dequantized(.mxfp4, wanted.element)])[0]
+      case .either: preconditionFailure("one was chosen before")
       }
     } catch {
       throw ModelError(.cannotRead, "A weight could not be converted.", cause: error)

@@ -25,7 +25,7 @@ struct InstructionTimes {
     let now = clock.seconds
     var name = instruction.op.name
     switch instruction.op {
-    case .matmul, .blockMatmul:
+    case .matmul, .blockMatmul, .groupedMatmul:
       name += " " + instruction.inputs.prefix(2).map { "\(program.types[$0])" }.joined(separator: " ")
     case .fused(let fusion):
       name += " \(fusion.shape) " + fusion.steps.map(\.op.name).filter { $0 != "constant" }.joined(separator: " ")
