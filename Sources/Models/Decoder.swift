@@ -75,7 +75,7 @@ public struct Decoder: LanguageModel {
 
   public var shortTexts: Int? {
     for layer in layers {
-      if case .longRope(_, _, let context, _) = layer.rotary?.scaling { return context }
+      if case .longRope(let short, let long, let context, _) = layer.rotary?.scaling, short != long { return context }
     }
     return nil
   }

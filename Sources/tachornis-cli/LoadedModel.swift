@@ -7,7 +7,8 @@ import Networks
 import Tensors
 import Training
 
-/// A model that a command was pointed at: a run's folder (its newest checkpoint), a checkpoint, or any folder with config.json.
+/// A model that a command was pointed at: a run's folder (its newest checkpoint), a checkpoint, any folder with config.json, or
+/// a GGUF file.
 struct LoadedModel {
   let pretrained: PretrainedModel
   let tokenizer: any Tokenizer
@@ -39,9 +40,10 @@ struct LoadedModel {
   private static func resolve(_ path: String) throws -> String {
     let files = FileManager.default
     guard files.fileExists(atPath: path) else {
-      throw CommandError("There is no folder '\(path)'. Give --model a run's folder or a folder with config.json.")
+      throw CommandError(
+        "There is no '\(path)'. Give --model a run's folder, a folder with config.json or a .gguf file.")
     }
-    if files.fileExists(atPath: path + "/config.json") { return path }
+    if path.lowercased().hasSuffix(".gguf") || files.fileExists(atPath: path + "/config.json") { return path }
     let newest = CheckpointFolder(run: path).newest { Failure.writeError("warning: \($0)\n") }
     guard let newest else {
       throw CommandError(
