@@ -56,6 +56,11 @@ package struct ModelFamily: Sendable {
   /// The family of a `model_type`.
   package static func of(type: String) throws(ModelError) -> ModelFamily {
     if let family = all.first(where: { $0.types.contains(type) }) { return family }
+    if EncoderFamily.all.contains(where: { $0.type == type }) {
+      throw ModelError(
+        .unknownType,
+        "Models of the type '\(type)' write no text. Use `tachornis embed`, `classify` or `rerank` with this one.")
+    }
     throw ModelError(
       .unknownType,
       "The model type '\(type)' is not known. Known are: \(knownTypes.joined(separator: ", ")). To add it, see the "

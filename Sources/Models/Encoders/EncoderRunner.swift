@@ -3,22 +3,9 @@
 //
 // Invariant: what comes out for a text is the same, up to the order of sums, whatever else is in the list.
 
+package import Formats
 package import Networks
 package import Tensors
-
-/// A text as an encoder takes it.
-package struct EncoderInput: Sendable, Equatable {
-  package var tokens: [Int32]
-  /// For each token, which of two texts it belongs to.
-  package var types: [Int32]
-
-  /// - Precondition: as many types as tokens (zeros if nil).
-  package init(tokens: [Int32], types: [Int32]? = nil) {
-    self.tokens = tokens
-    self.types = types ?? [Int32](repeating: 0, count: tokens.count)
-    precondition(tokens.count == self.types.count, "\(tokens.count) tokens have \(self.types.count) types")
-  }
-}
 
 /// Computes hidden states, and what heads make of them.
 package final class EncoderRunner {
@@ -52,7 +39,7 @@ package final class EncoderRunner {
   ///
   /// - Precondition: each text has a token at least and no more than the model reads.
   package func states(
-    of texts: [EncoderInput], receive: (Int, UnsafeBufferPointer<Float>) throws -> Void
+    of texts: [TokenizedText], receive: (Int, UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
     for row in EncoderRunner.rows(of: texts.map(\.tokens.count)) {
       let length = row.map { texts[$0].tokens.count }.reduce(0, +)
@@ -85,7 +72,7 @@ package final class EncoderRunner {
   }
 
   /// The pooled states of each text, in order: [width].
-  package func pooled(_ texts: [EncoderInput], _ pooling: Pooling) throws -> [[Float]] {
+  package func pooled(_ texts: [TokenizedText], _ pooling: Pooling) throws -> [[Float]] {
     var result = [[Float]](repeating: [], count: texts.count)
     try states(of: texts) { result[$0] = pooling($1, width: encoder.width) }
     return result
@@ -101,7 +88,7 @@ package final class EncoderRunner {
   }
 
   /// The logits of each text, in order: of a classification [labels]; of tasks about tokens [tokens · outputs].
-  package func logits(_ texts: [EncoderInput]) throws -> [[Float]] {
+  package func logits(_ texts: [TokenizedText]) throws -> [[Float]] {
     if case .classification = task { return try head(pooled(texts, encoder.classifierPooling)) }
     var result = [[Float]](repeating: [], count: texts.count)
     try states(of: texts) { text, states in

@@ -8,11 +8,11 @@ public enum Pooling: String, CaseIterable, Sendable {
   case max
   case mean
   /// The sum, divided by the square root of the number of tokens.
-  case meanRoot = "mean_sqrt_len"
+  case meanRoot = "mean-root"
   /// The mean with the weights 1, 2, 3, ...
-  case weightedMean = "weightedmean"
+  case weightedMean = "weighted-mean"
   /// The last token's.
-  case last = "lasttoken"
+  case last
 
   /// - Parameter states: [tokens, width], at least one token.
   /// - Returns: [width].

@@ -3,7 +3,8 @@
 // Invariant: opening reads config.json; the weights are mapped. Heads that a file holds and nobody asks for are not read.
 
 public import Core
-internal import Formats
+public import Formats
+internal import FoundationEssentials
 package import Networks
 internal import Tensors
 
@@ -38,6 +39,23 @@ public struct PretrainedEncoder: Sendable {
           + reader.problems.map { "\n  \($0)" }.joined())
     }
   }
+
+  /// The tokenizer that belongs to the model.
+  public func tokenizer() throws(ModelError) -> any Tokenizer {
+    do {
+      return try TokenizerFile.read(path: path)
+    } catch {
+      throw ModelError(.cannotRead, "Cannot read the tokenizer of the model in \(path).", cause: error)
+    }
+  }
+
+  /// A JSON file of the model's folder that need not be there.
+  func part(_ name: String) throws(ModelError) -> JSONObject? {
+    has(name) ? try PretrainedModel.object("\(path)/\(name)") : nil
+  }
+
+  /// Whether the model's folder holds a file.
+  func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: "\(path)/\(name)") }
 
   /// The weights that `task` needs, as inputs of programs, mapped where they can be used in place.
   package func weights(

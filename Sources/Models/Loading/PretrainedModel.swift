@@ -103,7 +103,7 @@ public struct PretrainedModel: Sendable {
   static func object(_ file: String) throws(ModelError) -> JSONObject {
     do {
       let mapped = try MappedFile(path: file)
-      if case .object(let object) = try JSONValue(parsing: mapped.bytes) { return object }
+      if case .object(let object) = try mapped.withBytes({ try JSONValue(parsing: $0) }) { return object }
     } catch {
       throw ModelError(
         .badConfiguration, "Cannot read \(file). A model's folder holds config.json and model.safetensors.",

@@ -1,6 +1,7 @@
 // Encoders compute what `transformers` computes (Scripts/make-encoder-fixtures.py), for texts one by one and packed together.
 
 import CPUBackend
+import Formats
 import FoundationEssentials
 import Models
 import Networks
@@ -106,7 +107,7 @@ struct EncoderParityTests {
 struct EncoderFixture: Sendable, CustomStringConvertible {
   let description: String
   let model: PretrainedEncoder
-  let texts: [EncoderInput]
+  let texts: [TokenizedText]
 
   static let all: [EncoderFixture] = {
     let folder = Fixture(name: "encoders").path
@@ -125,7 +126,7 @@ struct EncoderFixture: Sendable, CustomStringConvertible {
       texts = try fixture.tensor("lengths", in: "expected").integers.map { length in
         let range = start..<(start + Int(length))
         start = range.upperBound
-        return EncoderInput(tokens: Array(tokens[range]), types: Array(types[range]))
+        return TokenizedText(tokens: Array(tokens[range]), types: Array(types[range]))
       }
     } catch {
       fatalError("the fixture \(name) cannot be read: \(error)")

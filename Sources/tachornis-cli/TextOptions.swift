@@ -1,0 +1,46 @@
+import ArgumentParser
+import CPUBackend
+import Core
+import Networks
+import Tensors
+
+/// The options that all commands share that read texts with an encoder.
+struct TextOptions: ParsableArguments {
+  @Option(help: "A folder as Hugging Face has them: config.json, model.safetensors, tokenizer.json.")
+  var model: String
+
+  @Option(help: "A text; may be given more than once.")
+  var text: [String] = []
+
+  @Option(help: "A file with one text a line.")
+  var data: String?
+
+  @Option(help: "The most tokens of a text; what is behind them is not read.")
+  var maxLength: Int?
+
+  @Option(help: "The type of weights: float32 or bfloat16; as in the file if not given.")
+  var precision: Precision?
+
+  @Option(help: "Threads to compute with.")
+  var threads: Int?
+
+  func validate() throws {
+    if text.isEmpty && data == nil { throw ValidationError("There is nothing to read: give --text or --data.") }
+    if let maxLength, maxLength < 1 { throw ValidationError("--max-length is \(maxLength); it must be 1 or more.") }
+    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
+  }
+
+  /// The texts of the options, then those of the file.
+  func texts() throws -> [String] {
+    guard let data else { return text }
+    let lines = try MappedFile(path: data).withBytes { String(decoding: $0, as: UTF8.self) }
+    return text + lines.split(whereSeparator: \.isNewline).map(String.init)
+  }
+
+  /// What is computed with, the default backend from now on.
+  func backend() -> CPUBackend {
+    let backend = CPUBackend(threads: threads)
+    DefaultBackend.use(backend)
+    return backend
+  }
+}
