@@ -5,6 +5,7 @@ import Testing
 @Suite struct HelpTests {
   static let commands = [
     "quickstart", "train", "generate", "evaluate", "tokenize", "bench", "doctor", "inspect", "convert", "pull",
+    "embed", "classify", "rerank",
   ]
 
   @Test(arguments: commands) func showsExamples(command: String) throws {
