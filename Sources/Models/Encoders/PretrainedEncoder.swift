@@ -71,7 +71,7 @@ public struct PretrainedEncoder: Sendable {
     encoder.declare(task, in: described)
     let needed = Set(described.parameters.map(\.name))
     var tensors: [String: MappedTensor] = [:]
-    for (name, tensor) in StoredTensors(files).tensors {
+    for (name, tensor) in try StoredTensors(files).unpacked(settings).tensors {
       let name = EncoderFamily.current(name)
       let isOther = !needed.contains(name) && !needed.contains(family.prefix + name)
       if isOther, family.heads.contains(where: name.hasPrefix) { continue }
