@@ -13,7 +13,7 @@ struct Tachornis: ParsableCommand {
       tachornis generate --model runs/book --prompt "Once"
       tachornis chat --model Qwen3-0.6B   talk with a model that you have downloaded
       """,
-    version: "0.1.0",
+    version: "0.2.0",
     subcommands: [
       Quickstart.self, Train.self, Generate.self, Chat.self, Evaluate.self, Tokenize.self, BenchCommand.self,
       Profile.self,
