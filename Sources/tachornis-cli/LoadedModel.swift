@@ -33,8 +33,14 @@ struct LoadedModel {
   func continuation(of prompt: String, tokens: Int, temperature: Double) throws -> String {
     let generator = try Generator(pretrained, backend: DefaultBackend.current)
     var sampler = Sampler(temperature: temperature)
-    let written = try generator.generate(tokenizer.encode(prompt), count: tokens, ends: ends, sampler: &sampler)
-    return prompt + tokenizer.decode(written)
+    let start = tokenizer.encode(prompt, addingSpecials: true)
+    var decoder = StreamingDecoder(tokenizer, skippingSpecials: true, after: start)
+    var text = prompt
+    try generator.generate(start, count: tokens, ends: ends, sampler: &sampler) { token in
+      text += decoder.push(token)
+      return true
+    }
+    return text + decoder.finish()
   }
 
   private static func resolve(_ path: String) throws -> String {

@@ -80,7 +80,7 @@ struct Chat: ParsableCommand {
   private func answer(
     _ start: [Int32], _ loaded: LoadedModel, _ generator: Generator, _ sampler: inout Sampler
   ) throws -> String {
-    var decoder = StreamingDecoder(loaded.tokenizer)
+    var decoder = StreamingDecoder(loaded.tokenizer, skippingSpecials: true, after: start)
     var answer = ""
     let clock = MonotonicClock()
     var times = GenerationTimes(prompt: start.count, clock: clock, begin: clock.seconds)
