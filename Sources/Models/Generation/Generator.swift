@@ -88,8 +88,8 @@ public final class Generator {
     return result
   }
 
-  /// Drops what is in the caches: for weights that have changed.
-  package func forget() { read = [] }
+  /// Drops what is in the caches behind some tokens; all of it for weights that have changed.
+  package func forget(beyond kept: Int = 0) { read = Array(read.prefix(kept)) }
 
   /// The logits of what follows on a text, which is read as far as it is not in the caches.
   ///

@@ -26,7 +26,7 @@ func runModelBenchmark(
     _ = try generator.logits(after: start, expecting: tokens)
   }
   let writing = try medianTime(seconds: seconds) {
-    _ = try generator.logits(after: start, expecting: tokens)
+    generator.forget(beyond: prompt)
     for count in (prompt + 1)...(prompt + tokens) { _ = try generator.logits(after: Array(text.prefix(count))) }
   }
   // Of a table of embeddings that is not the head as well, a token reads one row.
