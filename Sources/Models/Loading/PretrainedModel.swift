@@ -96,7 +96,9 @@ public struct PretrainedModel: Sendable {
       if let gguf { return try ChatTemplate(gguf) }
       return try ChatTemplate(directory: path)
     } catch {
-      throw ModelError(.cannotRead, "The model in \(path) cannot be talked with. \(error.message)", cause: error)
+      throw ModelError(
+        .cannotRead, "The model in \(path) cannot be talked with without a template (chat --template FILE).",
+        cause: error)
     }
   }
 
