@@ -63,6 +63,8 @@ let package = Package(
     library("Networks", ["Core", "Tensors"]),
     // Floor 3
     library("Models", ["Core", "Tensors", "Networks", "Formats"]),
+    // Floor 4
+    library("Quantization", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 5
     library("Training", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 7
@@ -70,7 +72,8 @@ let package = Package(
     .executableTarget(
       name: "tachornis-cli",
       dependencies: [
-        "Core", "Tensors", "CPUBackend", "CKernels", "Formats", "Networks", "Models", "Training", argumentParser,
+        "Core", "Tensors", "CPUBackend", "CKernels", "Formats", "Networks", "Models", "Quantization", "Training",
+        argumentParser,
       ],
       swiftSettings: swiftSettings),
 
@@ -85,7 +88,7 @@ let package = Package(
     tests(
       "ModelsTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"], exclude: ["Fixtures"]),
     tests(
-      "QuantizationTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats"],
+      "QuantizationTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats", "Quantization"],
       exclude: ["Fixtures"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
     tests("CommandTests", ["Core", "Formats", "tachornis-cli"]),

@@ -101,8 +101,8 @@ public struct GPT: LanguageModel {
   private func linear(
     _ x: Tensor, _ weights: Weights, _ outputs: Int, _ axes: [LogicalAxis], _ initializer: Initializer? = nil
   ) -> Tensor {
-    let weight = weights.linear(x.shape[-1], outputs, initializer: initializer ?? self.initializer, axes: axes)
-    return x.linear(weight, bias: configuration.biases ? weights.bias(outputs, axis: axes[0]) : nil)
+    weights.linear(
+      x, to: outputs, bias: configuration.biases, initializer: initializer ?? self.initializer, axes: axes)
   }
 
   // MARK: The ends: tokens in, logits out

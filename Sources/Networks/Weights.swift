@@ -31,6 +31,8 @@ public final class WeightStore: Sendable {
   private struct State {
     var order: [String] = []
     var entries: [String: Entry] = [:]
+    /// Nil: nobody asked.
+    var inputs: [(name: String, input: Tensor)]?
 
     mutating func add(_ entry: Entry) -> Tensor {
       order.append(entry.parameter.name)
@@ -91,6 +93,18 @@ public final class WeightStore: Sendable {
     let values = try evaluate(parameters.map { $0.initializer.tensor($0.shape, seed: seed, name: $0.name) })
     return Dictionary(uniqueKeysWithValues: zip(parameters.map(\.name), values))
   }
+
+  /// What the linear maps that `body` applies are applied to, [..., inputs], by the names of their weights: for calibration.
+  package func recordingInputs(_ body: () -> Void) -> [(name: String, input: Tensor)] {
+    state.withLock { $0.inputs = [] }
+    body()
+    return state.withLock { state in
+      defer { state.inputs = nil }
+      return state.inputs!
+    }
+  }
+
+  fileprivate func record(_ input: Tensor, of name: String) { state.withLock { $0.inputs?.append((name, input)) } }
 
   private func entry(_ name: String) -> Entry {
     let entry = state.withLock { $0.entries[name] }
@@ -175,6 +189,7 @@ public struct Weights: Sendable {
     axes: [LogicalAxis] = [.none, .none]
   ) -> Tensor {
     let weight = linear(x.shape[-1], outputs, initializer: initializer, axes: axes)
+    store.record(x, of: self["weight"].path)
     return x.linear(weight, bias: bias ? self.bias(outputs, axis: axes[0]) : nil)
   }
 

@@ -39,8 +39,15 @@ public final class Evaluator {
   package convenience init(
     _ pretrained: PretrainedModel, precision: WeightPrecision, batch: Int, length: Int, backend: any Backend
   ) throws {
-    let binding = try pretrained.weights(precision)
-    try self.init(pretrained.model, binding.store, batch: batch, length: length, backend: backend)
+    try self.init(
+      pretrained.model, pretrained.weights(precision), batch: batch, length: length, backend: backend)
+  }
+
+  /// A model with weights that are bound to it.
+  package convenience init(
+    _ model: any LanguageModel, _ binding: WeightBinding, batch: Int, length: Int, backend: any Backend
+  ) throws {
+    try self.init(model, binding.store, batch: batch, length: length, backend: backend)
     weights = binding.values
   }
 

@@ -17,7 +17,7 @@ struct Tachornis: ParsableCommand {
     subcommands: [
       Quickstart.self, Train.self, Generate.self, Chat.self, Evaluate.self, Tokenize.self, BenchCommand.self,
       Profile.self,
-      Embed.self, Classify.self, Rerank.self, Doctor.self, Inspect.self, Convert.self, Pull.self,
+      Embed.self, Classify.self, Rerank.self, Doctor.self, Inspect.self, Convert.self, Pull.self, Quantize.self,
     ])
 
   static func main() {

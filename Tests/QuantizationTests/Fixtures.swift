@@ -15,7 +15,8 @@ struct Checkpoint: Sendable, CustomStringConvertible {
   ].map(Checkpoint.init)
 
   var description: String { name }
-  var path: String { String(#filePath.dropLast("/Fixtures.swift".count)) + "/Fixtures/checkpoints/" + name }
+  var path: String { Self.fixtures + "/checkpoints/" + name }
+  static var fixtures: String { String(#filePath.dropLast(".swift".count)) }
 
   /// Of the matrices, by their names: CRC-32 of the float32 that the method's formula gives.
   var checksums: [String: UInt32] {

@@ -3,7 +3,7 @@
 // Invariant: a tensor that goes there and back in types that lose nothing has the bits that it had.
 
 internal import Core
-internal import Formats
+package import Formats
 internal import FoundationEssentials
 package import Tensors
 
@@ -14,9 +14,13 @@ package enum CheckpointConversion {
 
   /// Writes the model in `folder` as the GGUF file `path`.
   ///
-  /// - Parameter type: of matrices: float32, float16 or bfloat16; nil: as they are. Vectors are always float32.
+  /// - Parameters:
+  ///   - type: of matrices: float32, float16 or bfloat16; nil: as they are. Vectors are always float32.
+  ///   - blocks: matrices that are quantised on their way.
   /// - Throws: `ModelError` or `FormatsError`.
-  package static func writeGGUF(from folder: String, to path: String, type: ElementType? = nil) throws {
+  package static func writeGGUF(
+    from folder: String, to path: String, type: ElementType? = nil, blocks: WrittenBlocks? = nil
+  ) throws {
     let config = try configuration(folder)
     guard let modelType = config["model_type"]?.string else {
       throw ModelError(.badConfiguration, "\(folder)/config.json names no 'model_type'.")
@@ -25,18 +29,27 @@ package enum CheckpointConversion {
     let settings = try names.settings(from: config)
     let weights = try WeightFiles(path: folder)
     let tied = config["tie_word_embeddings"]?.bool ?? names.tiedByDefault
-    let recipes = try names.recipes(for: weights, settings, tied: tied, type: type)
+    var recipes = try names.recipes(for: weights, settings, tied: tied, type: type)
+    var quantised: Set<String> = []
+    for index in recipes.indices {
+      guard let blocks, blocks.applies(recipes[index].sources[0], recipes[index].shape) else { continue }
+      recipes[index].type = .float32
+      quantised.insert(recipes[index].name)
+    }
     guard let embedding = recipes.first(where: { $0.name == "token_embd.weight" }) else {
       throw ModelError(.badWeights, "The weights in '\(folder)' lack the token embedding.")
     }
     let vocabulary = try GGUFVocabulary(folder: folder, count: embedding.shape[0], config: config)
     var metadata: [(key: String, value: GGUFValue)] = [
       ("general.architecture", .string(names.architecture)), ("general.type", .string("model")),
-      ("general.name", .string(modelName(folder))), ("general.file_type", .uint32(fileType(recipes))),
+      ("general.name", .string(modelName(folder))),
+      ("general.file_type", .uint32(quantised.isEmpty ? fileType(recipes) : blocks!.fileType)),
     ]
     metadata += settings.values
     metadata += vocabulary.metadata
-    var tensors = recipes.map { GGUFTensor(name: $0.name, type: $0.type.gguf, shape: $0.shape) }
+    var tensors = recipes.map {
+      GGUFTensor(name: $0.name, type: quantised.contains($0.name) ? blocks!.type : $0.type.gguf, shape: $0.shape)
+    }
     let divisors = settings.frequencyDivisors
     if let divisors { tensors.append(GGUFTensor(name: "rope_freqs.weight", type: .f32, shape: [divisors.count])) }
     let byName = Dictionary(uniqueKeysWithValues: recipes.map { ($0.name, $0) })
@@ -47,7 +60,10 @@ package enum CheckpointConversion {
         let tensor = weights.tensor(name)!
         return RecipeSource(type: tensor.type.float!, shape: tensor.shape, bytes: mapped.bytes)
       }
-      try withExtendedLifetime(mapped) { try recipe.write(sources, to: emit) }
+      try withExtendedLifetime(mapped) {
+        guard quantised.contains(recipe.name) else { return try recipe.write(sources, to: emit) }
+        try recipe.write(sources) { floats in try emit(blocks!.encode(floats, recipe.shape.last!)) }
+      }
     }
   }
 
@@ -135,6 +151,24 @@ package enum CheckpointConversion {
         "'\(file.path)' is quantised, which safetensors of Hugging Face's layouts cannot hold as it is.")
     }
     return type == .float64 ? .float32 : type
+  }
+}
+
+/// Matrices that are quantised while they are written.
+package struct WrittenBlocks {
+  package var type: GGUFType
+  /// `general.file_type`
+  package var fileType: UInt32
+  /// Of the name in Hugging Face's layout and the shape as written.
+  package var applies: (_ name: String, _ shape: [Int]) -> Bool
+  /// The blocks of whole rows of float32, in memory that stays until the next call.
+  package var encode: (_ floats: UnsafeRawBufferPointer, _ columns: Int) -> UnsafeRawBufferPointer
+
+  package init(
+    type: GGUFType, fileType: UInt32, applies: @escaping (String, [Int]) -> Bool,
+    encode: @escaping (UnsafeRawBufferPointer, Int) -> UnsafeRawBufferPointer
+  ) {
+    (self.type, self.fileType, self.applies, self.encode) = (type, fileType, applies, encode)
   }
 }
 

@@ -65,6 +65,29 @@ package struct WeightBinding {
   }
 }
 
+extension WeightBinding {
+  /// The same weights with some in other forms.
+  ///
+  /// - Parameter replacements: by the parameters' names; values of the forms' types.
+  package func replacing(
+    _ replacements: [String: (form: StoredForm, value: TensorData)], in model: any LanguageModel
+  ) -> WeightBinding {
+    var forms = replacements.mapValues(\.form)
+    for parameter in store.parameters where forms[parameter.name] == nil && parameter.role != .vector {
+      forms[parameter.name] = .dense(store.given(parameter.name).element)
+    }
+    let new = WeightStore(stored: forms)
+    model.declare(in: new)
+    let own = Dictionary(uniqueKeysWithValues: zip(store.parameters.map(\.name), values))
+    return WeightBinding(store: new, values: new.parameters.map { replacements[$0.name]?.value ?? own[$0.name]! })
+  }
+
+  private init(store: WeightStore, values: [TensorData]) {
+    self.store = store
+    self.values = values
+  }
+}
+
 extension WeightPrecision {
   func form(_ stored: StoredForm) -> StoredForm {
     switch (self, stored) {
