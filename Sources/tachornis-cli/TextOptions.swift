@@ -24,6 +24,9 @@ struct TextOptions: ParsableArguments {
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
+  @Flag(help: "Say at the end on standard error how long loading and computing took.")
+  var timings = false
+
   func validate() throws {
     if text.isEmpty && data == nil { throw ValidationError("There is nothing to read: give --text or --data.") }
     if let maxLength, maxLength < 1 { throw ValidationError("--max-length is \(maxLength); it must be 1 or more.") }
@@ -31,14 +34,32 @@ struct TextOptions: ParsableArguments {
   }
 
   /// The texts of the options, then those of the file.
-  func texts() throws -> [String] {
+  private func texts() throws -> [String] {
     guard let data else { return text }
     let lines = try MappedFile(path: data).withBytes { String(decoding: $0, as: UTF8.self) }
     return text + lines.split(whereSeparator: \.isNewline).map(String.init)
   }
 
+  /// Computes something of the texts with a model that is loaded first, and says how long both took if that is wanted.
+  func run<Model, Result>(
+    load: (CPUBackend) throws -> Model, compute: (Model, [String]) throws -> Result
+  ) throws -> Result {
+    let clock = MonotonicClock()
+    let begin = clock.seconds
+    let model = try load(backend())
+    let texts = try texts()
+    let loaded = clock.seconds
+    let result = try compute(model, texts)
+    if timings {
+      let (loading, computing) = (loaded - begin, clock.seconds - loaded)
+      Failure.writeError(
+        "loaded in \(Numerals.fixed(loading, 3)) s, \(texts.count) texts in \(Numerals.fixed(computing, 3)) s\n")
+    }
+    return result
+  }
+
   /// What is computed with, the default backend from now on.
-  func backend() -> CPUBackend {
+  private func backend() -> CPUBackend {
     let backend = CPUBackend(threads: threads)
     DefaultBackend.use(backend)
     return backend

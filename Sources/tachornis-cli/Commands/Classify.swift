@@ -15,13 +15,17 @@ struct Classify: ParsableCommand {
   @OptionGroup var options: TextOptions
 
   func run() throws {
-    let classifier = try TextClassifier(
-      path: options.model, precision: options.precision, limit: options.maxLength, backend: options.backend())
-    for (index, scores) in try classifier.classify(options.texts()).enumerated() {
+    let (labels, results) = try options.run { backend in
+      try TextClassifier(
+        path: options.model, precision: options.precision, limit: options.maxLength, backend: backend)
+    } compute: { classifier, texts in
+      (classifier.labels, try classifier.classify(texts))
+    }
+    for (index, scores) in results.enumerated() {
       let best = scores.indices.max { scores[$0] < scores[$1] }!
-      let byLabel = zip(classifier.labels, scores).map { ($0, JSONValue.number(JSONNumber($1))) }
+      let byLabel = zip(labels, scores).map { ($0, JSONValue.number(JSONNumber($1))) }
       let line: JSONValue = [
-        "index": .number(JSONNumber(index)), "label": .string(classifier.labels[best]),
+        "index": .number(JSONNumber(index)), "label": .string(labels[best]),
         "scores": .object(JSONObject(byLabel)),
       ]
       writeOutput(line.json + "\n")

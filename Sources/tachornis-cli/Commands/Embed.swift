@@ -28,14 +28,13 @@ struct Embed: ParsableCommand {
   var out: String?
 
   func run() throws {
-    let encoder = try TextEncoder(
-      path: options.model, precision: options.precision, pooling: pooling, limit: options.maxLength,
-      backend: options.backend())
-    if let prompt, encoder.prompts[prompt] == nil {
-      let known = encoder.prompts.keys.sorted().joined(separator: ", ")
-      throw CommandError("The model has no prompt '\(prompt)'; it has \(known.isEmpty ? "none" : known).")
+    let vectors = try options.run { backend in
+      try TextEncoder(
+        path: options.model, precision: options.precision, pooling: pooling, limit: options.maxLength,
+        backend: backend)
+    } compute: { encoder, texts in
+      try encoder.embed(texts, prompt: chosenPrompt(encoder.prompts))
     }
-    let vectors = try encoder.embed(options.texts(), prompt: prompt.flatMap { encoder.prompts[$0] })
     guard let out else {
       for (index, vector) in vectors.enumerated() {
         let line: JSONValue = [
@@ -50,5 +49,12 @@ struct Embed: ParsableCommand {
       try SafetensorsWriter.write(
         [(SafetensorsTensor(name: "vectors", type: .f32, shape: shape), bytes)], to: out)
     }
+  }
+
+  private func chosenPrompt(_ prompts: [String: String]) throws -> String? {
+    guard let prompt else { return nil }
+    if let text = prompts[prompt] { return text }
+    let known = prompts.keys.sorted().joined(separator: ", ")
+    throw CommandError("The model has no prompt '\(prompt)'; it has \(known.isEmpty ? "none" : known).")
   }
 }

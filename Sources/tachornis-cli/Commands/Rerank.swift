@@ -19,10 +19,12 @@ struct Rerank: ParsableCommand {
   var query: String
 
   func run() throws {
-    let classifier = try TextClassifier(
-      path: options.model, precision: options.precision, limit: options.maxLength, backend: options.backend())
-    let texts = try options.texts()
-    let scores = try classifier.score(query, texts)
+    let (texts, scores) = try options.run { backend in
+      try TextClassifier(
+        path: options.model, precision: options.precision, limit: options.maxLength, backend: backend)
+    } compute: { classifier, texts in
+      (texts, try classifier.score(query, texts))
+    }
     for index in texts.indices.sorted(by: { (scores[$1], $0) < (scores[$0], $1) }) {
       let line: JSONValue = [
         "index": .number(JSONNumber(index)), "score": .number(JSONNumber(scores[index])), "text": .string(texts[index]),
