@@ -20,8 +20,13 @@ package final class EncoderRunner {
   /// The most positions of a row that holds several texts: enough for products to run at full speed, and few enough for
   /// hidden states to stay in caches.
   static let rowLength = 1024
-  /// Rows are filled up to a multiple of so many positions.
-  static let step = 16
+  /// The positions of a row that holds `length`: the next multiple of a sixteenth of the next power of two, so that rows of
+  /// like length share a program, whose memory is in place from its second run on.
+  static func filled(_ length: Int) -> Int {
+    let step = max(16, (1 << (Int.bitWidth - (length - 1).leadingZeroBitCount)) / 16)
+    return (length + step - 1) / step * step
+  }
+
   /// The most programs that are kept.
   static let keptPrograms = 24
 
@@ -43,7 +48,7 @@ package final class EncoderRunner {
   ) throws {
     for row in EncoderRunner.rows(of: texts.map(\.tokens.count)) {
       let length = row.map { texts[$0].tokens.count }.reduce(0, +)
-      let filled = (length + EncoderRunner.step - 1) / EncoderRunner.step * EncoderRunner.step
+      let filled = EncoderRunner.filled(length)
       let inputs = (0..<4).map { _ in TensorData(TensorType(.int32, [1, filled])) }
       let columns = inputs.map { $0.pointer.assumingMemoryBound(to: Int32.self) }
       // What fills the row up is a text of its own.
@@ -104,7 +109,7 @@ package final class EncoderRunner {
     let total = lengths.reduce(0, +)
     // Rows of like length, so that few programs do.
     let count = max(1, (total + rowLength - 1) / rowLength)
-    let limit = max(lengths.max() ?? 0, (total + count - 1) / count)
+    let limit = max(lengths.max() ?? 0, filled(max(1, (total + count - 1) / count)))
     var rows: [[Int]] = []
     var room = 0
     for text in lengths.indices.sorted(by: { (lengths[$0], $1) > (lengths[$1], $0) }) {
