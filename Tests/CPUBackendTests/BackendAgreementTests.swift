@@ -34,7 +34,9 @@ import Testing
   {
     var random = RandomCase("cpu graphs", index)
     let element = random.choice([ElementType.float32, .float32, .float64, .bfloat16])
-    let graph = RandomGraph(&random, element: element, operations: 30, rows: random.extent(least: 1))
+    // Long chains of bfloat16 amplify their last bits until nothing can be compared.
+    let operations = element == .bfloat16 ? 12 : 30
+    let graph = RandomGraph(&random, element: element, operations: operations, rows: random.extent(least: 1))
     let plain = graph.program(Program.Options(simplifies: false, rematerialises: false, fuses: false))
     let expected = try ReferenceBackend().compile(plain).run(graph.data)
     // Roundings add up along the graph and its gradients; a float64 graph has some steps in float32.
