@@ -62,7 +62,10 @@ package enum CheckpointConversion {
       }
       try withExtendedLifetime(mapped) {
         guard quantised.contains(recipe.name) else { return try recipe.write(sources, to: emit) }
-        try recipe.write(sources) { floats in try emit(blocks!.encode(floats, recipe.shape.last!)) }
+        try recipe.write(sources) { floats in
+          let encoded = blocks!.encode(floats, recipe.shape.last!)
+          try withExtendedLifetime(encoded) { try emit(UnsafeRawBufferPointer(encoded.bytes)) }
+        }
       }
     }
   }
@@ -161,12 +164,12 @@ package struct WrittenBlocks {
   package var fileType: UInt32
   /// Of the name in Hugging Face's layout and the shape as written.
   package var applies: (_ name: String, _ shape: [Int]) -> Bool
-  /// The blocks of whole rows of float32, in memory that stays until the next call.
-  package var encode: (_ floats: UnsafeRawBufferPointer, _ columns: Int) -> UnsafeRawBufferPointer
+  /// The blocks of whole rows of float32.
+  package var encode: (_ floats: UnsafeRawBufferPointer, _ columns: Int) -> TensorData
 
   package init(
     type: GGUFType, fileType: UInt32, applies: @escaping (String, [Int]) -> Bool,
-    encode: @escaping (UnsafeRawBufferPointer, Int) -> UnsafeRawBufferPointer
+    encode: @escaping (UnsafeRawBufferPointer, Int) -> TensorData
   ) {
     (self.type, self.fileType, self.applies, self.encode) = (type, fileType, applies, encode)
   }

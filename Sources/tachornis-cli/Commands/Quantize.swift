@@ -116,16 +116,11 @@ struct Quantize: ParsableCommand {
         from: pretrained.path, settings: pretrained.settings, result.integers, scheme: quantizer.scheme!, to: out)
       return
     }
-    // Keeps what was encoded last until the next call.
-    var last: TensorData?
     let blocks = WrittenBlocks(type: type, fileType: fileType) { name, _ in
       result.names.contains(name)
     } encode: { floats, columns in
       let values = floats.assumingMemoryBound(to: Float.self)
-      let encoded = BlockEncoder.blocks(
-        of: values, rows: values.count / columns, columns: columns, quantizer.format)
-      last = encoded
-      return UnsafeRawBufferPointer(encoded.bytes)
+      return BlockEncoder.blocks(of: values, rows: values.count / columns, columns: columns, quantizer.format)
     }
     try CheckpointConversion.writeGGUF(from: pretrained.path, to: out, blocks: blocks)
   }
