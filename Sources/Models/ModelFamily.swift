@@ -2,7 +2,7 @@
 // families is `ModelFamily.all` and nothing else.
 
 internal import Core
-package import Networks
+internal import Networks
 internal import Tensors
 
 /// One architecture.

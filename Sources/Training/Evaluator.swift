@@ -1,9 +1,9 @@
 // The loss on text that is not learned from.
 
 package import Formats
-public import Models
-public import Networks
-public import Tensors
+package import Models
+package import Networks
+package import Tensors
 
 #if canImport(Glibc)
   import Glibc

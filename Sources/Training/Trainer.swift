@@ -3,11 +3,11 @@
 // Invariant: what a step computes depends on the configuration, the data and the step's number alone. So a run that was
 // killed and resumed gives the losses of one that was not.
 
-public import Core
-public import Formats
-package import Models
-package import Networks
-public import Tensors
+package import Core
+package import Formats
+internal import Models
+internal import Networks
+package import Tensors
 
 /// Trains a GPT.
 public final class Trainer {

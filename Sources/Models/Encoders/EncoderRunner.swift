@@ -4,7 +4,7 @@
 // Invariant: what comes out for a text is the same, up to the order of sums, whatever else is in the list.
 
 package import Formats
-package import Networks
+internal import Networks
 package import Tensors
 
 /// Computes hidden states, and what heads make of them.

@@ -5,7 +5,7 @@
 public import Core
 public import Formats
 internal import FoundationEssentials
-package import Networks
+internal import Networks
 internal import Tensors
 
 /// An encoder on disk, ready to be run.

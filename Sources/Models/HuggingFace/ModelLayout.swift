@@ -5,7 +5,7 @@
 // the same bits of every tensor; `transformers` computes the same logits from it.
 
 internal import Core
-public import Networks
+package import Networks
 internal import Tensors
 
 /// One `model_type` of Hugging Face.

@@ -6,8 +6,8 @@
 public import Core
 public import Formats
 internal import FoundationEssentials
-package import Networks
-package import Tensors
+internal import Networks
+internal import Tensors
 
 /// A model on disk, ready to be run.
 public struct PretrainedModel: Sendable {

@@ -10,11 +10,11 @@
 // Invariant: a folder of that name appears whole (it is written under another name, synced and renamed), and a reader
 // believes it only if every file has the size and checksum of the manifest.
 
-package import Core
+internal import Core
 package import Formats
 import FoundationEssentials
 package import Models
-package import Networks
+internal import Networks
 package import Tensors
 
 /// What a checkpoint holds beside tensors.

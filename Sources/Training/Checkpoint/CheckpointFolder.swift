@@ -1,6 +1,6 @@
 // The checkpoints of a run: which there are, which is the newest that can be believed, which may go.
 
-package import Core
+internal import Core
 import FoundationEssentials
 
 /// The folder `checkpoints` of a run.

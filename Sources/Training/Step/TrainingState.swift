@@ -1,6 +1,6 @@
 // What training changes: parameters, their working copies and the optimizer's memory.
 
-package import Models
+internal import Models
 package import Networks
 package import Tensors
 
