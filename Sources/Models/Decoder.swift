@@ -1,14 +1,16 @@
-// The decoder that most language models of today are: a stack of layers on a residual stream, with an RMS norm in front of
-// each block (and behind it, in some), rotary positions, and no biases unless a layer says so.
+// The decoder that most language models are, from GPT-2 (Radford et al., 2019) to those of today: a stack of layers on a
+// residual stream, with a norm in front of each block (and behind it, in some).
 //
-//   x = embedding(tokens) · scale
+//   x = embedding(tokens) · scale (+ embedding(positions))
 //   for each layer:   x += attention(norm(x));   x += feedForward(norm(x))
 //   logits = norm(x) · headᵀ
 //
-// A family of models is a function from its config.json to a value of this type (Models/Families, one file each); what
-// differs between layers stands in the layers. Parameters have the names of Hugging Face's checkpoints.
+// A family of models is a function from its config.json to a value of this type (Models/Families, one file each), and so is
+// the model that `tachornis train` makes (`GPT`); what differs between layers stands in the layers. Parameters have the names
+// of Hugging Face's Llama.
 //
-// Invariant: nothing in here knows a family.
+// Invariant: nothing in here knows a family. Training, reading a prompt and decoding run this one function; they differ in the
+// context alone.
 
 public import Networks
 public import Tensors
@@ -30,6 +32,13 @@ public struct Decoder: LanguageModel {
       self.scaling = scaling
       self.interleaved = interleaved
     }
+  }
+
+  public enum Norm: Hashable, Sendable {
+    /// Zhang and Sennrich (2019), arXiv:1910.07467; the weight is stored less one in some, as in Gemma.
+    case rms(plusOne: Bool)
+    /// Ba et al. (2016), arXiv:1607.06450; with a bias.
+    case layer
   }
 
   public struct Layer: Sendable {
@@ -54,15 +63,18 @@ public struct Decoder: LanguageModel {
   public var layers: [Layer]
   /// Added to variances in norms.
   public var epsilon = 1e-6
-  /// Whether norms' weights are stored less one, as in Gemma.
-  public var plusOneNorms = false
+  public var norm = Norm.rms(plusOne: false)
   /// Whether each block's result is normed, too, before it is added.
   public var sandwichNorms = false
   /// Whether the output head is the token embedding.
   public var tiedHead = false
   /// Factor on embeddings.
   public var embeddingScale = 1.0
+  /// Whether a trained vector for each position is added to the embeddings: `embed_positions`.
+  public var hasPositionTable = false
   public var logitSoftcap: Double?
+  /// Which share of hidden states is zeroed in training.
+  public var dropout = 0.0
   /// The standard deviation of initial weights.
   public var initialDeviation = 0.02
 
@@ -89,8 +101,14 @@ public struct Decoder: LanguageModel {
         positions: positions, size: rotary.size, base: rotary.base, scaling: rotary.scaling, length: context.capacity,
         interleaved: rotary.interleaved)
     }
-    var x = model["embed_tokens"].embedded(tokens, vocabulary, width, initializer: initializer)
+    var x = model["embed_tokens"].embedded(tokens, vocabulary, width, initializer: initial.inside)
     if embeddingScale != 1 { x = x * embeddingScale }
+    if hasPositionTable {
+      let table = model["embed_positions"].embedding(
+        self.context, width, initializer: initial.inside, axes: [.none, .width])
+      x = x + table.gathered(positions).cast(x.element)
+    }
+    x = context.dropout(x, rate: dropout)
     for (index, layer) in layers.enumerated() {
       x = withScope("layers.\(index)", rematerialised: context.rematerialise) {
         apply(layer, index, to: x, model["layers"]["\(index)"], layer.rotary.flatMap { rotations[$0] }, context)
@@ -104,23 +122,26 @@ public struct Decoder: LanguageModel {
   ) -> Tensor {
     var attended = layer.attention(
       norm(x, weights["input_layernorm"]), weights["self_attn"], rotation: rotation, layer: index, context,
-      initializer: initializer)
+      initial: initial)
     if sandwichNorms { attended = norm(attended, weights["post_attention_layernorm"]) }
-    let x = x + attended
+    let x = x + context.dropout(attended, rate: dropout)
     let before = sandwichNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm"
-    var fed = layer.feedForward(norm(x, weights[before]), weights[layer.feedForwardName], initializer: initializer)
+    var fed = layer.feedForward(norm(x, weights[before]), weights[layer.feedForwardName], initial: initial)
     if sandwichNorms { fed = norm(fed, weights["post_feedforward_layernorm"]) }
-    return x + fed
+    return x + context.dropout(fed, rate: dropout)
   }
 
   private func norm(_ x: Tensor, _ weights: Weights) -> Tensor {
-    weights.rmsNorm(x, epsilon: epsilon, plusOne: plusOneNorms)
+    switch norm {
+    case .rms(let plusOne): weights.rmsNorm(x, epsilon: epsilon, plusOne: plusOne)
+    case .layer: weights.layerNorm(x, epsilon: epsilon)
+    }
   }
 
   public func head(_ weights: Weights) -> Tensor {
     (tiedHead ? weights["model"]["embed_tokens"] : weights["lm_head"])
-      .embedding(vocabulary, width, initializer: initializer)
+      .embedding(vocabulary, width, initializer: initial.inside)
   }
 
-  private var initializer: Initializer { .normal(deviation: initialDeviation) }
+  private var initial: InitialWeights { InitialWeights(deviation: initialDeviation, layers: layers.count) }
 }

@@ -34,3 +34,20 @@ public enum Initializer: Hashable, Sendable {
     try evaluate([tensor(shape, seed: seed, name: name)])[0]
   }
 }
+
+/// How the maps of a residual network begin, as in GPT-2 (Radford et al., 2019).
+public struct InitialWeights: Hashable, Sendable {
+  /// Of tables and of maps inside a block.
+  public var inside: Initializer
+  /// Of the maps whose results are added to the residual stream, two in each layer: smaller, so that the sum's variance does
+  /// not grow with depth.
+  public var residual: Initializer
+
+  /// - Parameters:
+  ///   - deviation: the standard deviation inside a block.
+  ///   - layers: of the network.
+  public init(deviation: Double, layers: Int) {
+    inside = .normal(deviation: deviation)
+    residual = .normal(deviation: deviation / Double(2 * max(layers, 1)).squareRoot())
+  }
+}

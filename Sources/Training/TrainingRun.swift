@@ -66,7 +66,7 @@ public struct TrainingRun {
           + "was started with (\(folder)/config.json5).")
     }
     let step = checkpoint?.state.step ?? 0
-    if let notice = ModelLayout.of(configuration.model).notice { warnings.append(notice) }
+    if let notice = ExportLayout.of(configuration.model).notice { warnings.append(notice) }
     let dataset = try TokenDataset.prepare(
       corpus, tokenizer: tokenizer, cacheDirectory: data.cache ?? folder + "/data",
       validationFraction: data.validation, threads: backend.threadCount)

@@ -14,7 +14,15 @@ struct Fixture: Sendable, CustomStringConvertible {
 
   var description: String { name }
   var path: String { Self.folder(of: #filePath) + "/Fixtures/" + name }
-  var directory: ModelDirectory { get throws { try ModelDirectory(path: path) } }
+  /// What the script made, in our words.
+  var configuration: GPTConfiguration {
+    name == "gpt2"
+      ? .gpt2(layers: 2, width: 48, heads: 3, context: 32, vocabulary: 97)
+      : .modern(
+        layers: 2, width: 48, heads: 4, kvHeads: 2, headSize: 16, mlpWidth: 96, context: 32, vocabulary: 97,
+        tiedHead: false)
+  }
+  var weights: [String: TensorData] { get throws { try GPTFolder.weights(in: path, of: configuration) } }
 
   private static func folder(of file: String) -> String { String(file[..<file.lastIndex(of: "/")!]) }
 

@@ -11,16 +11,15 @@ import Testing
   private func step(
     _ fixture: Fixture, _ backend: any Backend, compute: ElementType
   ) throws -> (loss: TensorData, logits: TensorData, gradients: [String: TensorData]) {
-    let directory = try fixture.directory
     let store = WeightStore(compute: compute)
-    let gpt = GPT(directory.configuration)
+    let gpt = GPT(fixture.configuration)
     let tokens = Tensor.input("tokens", TensorType(.int32, [3, 32]))
     let targets = Tensor.input("targets", TensorType(.int32, [3, 32]))
     let loss = gpt.loss(tokens, targets: targets, store.root, .training()).mean()
     let logits = gpt.logits(tokens, store.root, .training())
     let given = store.parameters.map { store.given($0.name) }
     let gradients = gradients(of: loss, with: given)
-    let values = try directory.weights()
+    let values = try fixture.weights
     var inputs = [try fixture.tensor("tokens", in: "step"), try fixture.tensor("targets", in: "step")]
     for (parameter, given) in zip(store.parameters, given) {
       inputs.append(TensorData(values[parameter.name]!.doubles, shape: parameter.shape, element: given.element))
@@ -32,7 +31,7 @@ import Testing
       byName[parameter.name] = TensorData(values.doubles, shape: values.shape)
     }
     var named: [String: TensorData] = [:]
-    for stored in directory.layout.tensors(directory.configuration, store.parameters) {
+    for stored in ExportLayout.of(fixture.configuration).layout.tensors(store.parameters) {
       named[stored.name] = stored.written(stored.parameters.map { byName[$0.name]! })
     }
     return (results[0].copy(), results[1].copy(), named)
@@ -69,8 +68,7 @@ import Testing
   }
 
   @Test(arguments: Fixture.all) func aHundredStepsFollowPyTorch(fixture: Fixture) throws {
-    let directory = try fixture.directory
-    let run = try Trainer(directory.configuration, weights: directory.weights())
+    let run = try Trainer(fixture.configuration, weights: fixture.weights)
     let tokens = try fixture.tensor("tokens", in: "run")
     let targets = try fixture.tensor("targets", in: "run")
     let losses = try fixture.tensor("losses", in: "run").doubles

@@ -43,7 +43,7 @@ extension ModelSettings {
   /// A decoder with what Gemma's models have around their layers.
   mutating func gemma(_ layer: (Int) -> Decoder.Layer) -> Decoder {
     var result = decoder(layer)
-    result.plusOneNorms = normPlusOne
+    result.norm = .rms(plusOne: normPlusOne)
     result.sandwichNorms = true
     // The factor was rounded to the weights' type when the models were trained.
     let scale = Double(result.width).squareRoot()

@@ -42,18 +42,18 @@ public struct LatentAttention: SequenceMixer {
 
   /// x [batch, positions, width] to the same shape.
   public func callAsFunction(
-    _ x: Tensor, _ weights: Weights, rotation: Rotation?, layer: Int, _ context: ModelContext, initializer: Initializer
+    _ x: Tensor, _ weights: Weights, rotation: Rotation?, layer: Int, _ context: ModelContext, initial: InitialWeights
   ) -> Tensor {
     func rotate(_ x: Tensor) -> Tensor { rotation.map { $0(x) } ?? x }
     let (batch, positions) = (x.shape[0], x.shape[1])
-    let q = queries(x, weights, initializer).reshaped(batch, positions, heads, plain + rotated)
+    let q = queries(x, weights, initial.inside).reshaped(batch, positions, heads, plain + rotated)
       .split([plain, rotated])
     let compressed = weights["kv_a_proj_with_mqa"].linear(
-      x, to: latent + rotated, bias: bias, initializer: initializer, axes: [.none, .width]
+      x, to: latent + rotated, bias: bias, initializer: initial.inside, axes: [.none, .width]
     ).reshaped(batch, positions, 1, latent + rotated).split([latent, rotated])
     let kept = weights["kv_a_layernorm"].rmsNorm(compressed[0], epsilon: epsilon, axis: .none)
     let keyValue = weights["kv_b_proj"].linear(
-      latent, heads * (plain + value), initializer: initializer, axes: [.heads, .none])
+      latent, heads * (plain + value), initializer: initial.inside, axes: [.heads, .none])
     let (turnedQuery, turnedKey) = (rotate(q[1]), rotate(compressed[1]))
 
     let mixed: Tensor
@@ -63,7 +63,7 @@ public struct LatentAttention: SequenceMixer {
       mixed = absorbed(q[0], turnedQuery, .concatenate([kept, turnedKey], axis: -1), keyValue, layer, context)
     }
     return weights["o_proj"].linear(
-      mixed.flattened(from: 2, through: 3), to: x.shape[-1], bias: bias, initializer: initializer,
+      mixed.flattened(from: 2, through: 3), to: x.shape[-1], bias: bias, initializer: initial.residual,
       axes: [.width, .heads])
   }
 

@@ -33,12 +33,14 @@ public struct MixtureOfExperts: FeedForward {
     self.gate = gate
   }
 
-  public func callAsFunction(_ x: Tensor, _ weights: Weights, initializer: Initializer) -> Tensor {
+  public func callAsFunction(_ x: Tensor, _ weights: Weights, initial: InitialWeights) -> Tensor {
     let rows = x.flattened(from: 0, through: -2)
-    let routed = router(rows, weights[routerName], initializer: initializer)
+    let routed = router(rows, weights[routerName], initializer: initial.inside)
     let batch = ExpertBatch(routed.experts, experts: router.experts)
 
-    func map(_ x: Tensor, _ name: String, _ outputs: Int, _ axes: [LogicalAxis]) -> Tensor {
+    func map(
+      _ x: Tensor, _ name: String, _ outputs: Int, _ axes: [LogicalAxis], _ initializer: Initializer
+    ) -> Tensor {
       let place = weights["experts"][name]
       let matrices = place.parameter(
         "weight", [router.experts, outputs, x.shape[-1]], role: .matrix, initializer: initializer,
@@ -51,12 +53,13 @@ public struct MixtureOfExperts: FeedForward {
     }
     let given = rows.gathered(batch.positions)
     let inside = gated(
-      map(given, "gate_proj", inner, [.mlp, .width]), map(given, "up_proj", inner, [.mlp, .width]))
-    let results = map(inside, "down_proj", x.shape[-1], [.width, .mlp])
+      map(given, "gate_proj", inner, [.mlp, .width], initial.inside),
+      map(given, "up_proj", inner, [.mlp, .width], initial.inside))
+    let results = map(inside, "down_proj", x.shape[-1], [.width, .mlp], initial.residual)
 
     let shares = routed.shares.flattened().gathered(batch.order).expanded(at: -1)
     var sum = (results * shares.cast(results.element)).scatteredAdd(batch.positions, entries: rows.shape[0])
-    if let shared { sum = sum + shared(rows, weights["shared_experts"], initializer: initializer) }
+    if let shared { sum = sum + shared(rows, weights["shared_experts"], initial: initial) }
     return sum.reshaped(x.shape.dimensions)
   }
 

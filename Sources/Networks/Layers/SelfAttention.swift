@@ -52,10 +52,10 @@ public struct SelfAttention: SequenceMixer {
   ///   - rotation: of queries and keys; nil: none.
   ///   - layer: counted from 0.
   public func callAsFunction(
-    _ x: Tensor, _ weights: Weights, rotation: Rotation?, layer: Int, _ context: ModelContext, initializer: Initializer
+    _ x: Tensor, _ weights: Weights, rotation: Rotation?, layer: Int, _ context: ModelContext, initial: InitialWeights
   ) -> Tensor {
     let perHead = [x.shape[0], x.shape[1], -1, headSize]
-    var (q, k, v) = queriesKeysValues(x, weights, initializer)
+    var (q, k, v) = queriesKeysValues(x, weights, initial.inside)
     (q, k, v) = (q.reshaped(perHead), k.reshaped(perHead), v.reshaped(perHead))
     if let headNorm {
       let (epsilon, plusOne) = (headNorm.epsilon, headNorm.plusOne)
@@ -68,7 +68,7 @@ public struct SelfAttention: SequenceMixer {
     let options = Attention(scale: scale, window: window, softcap: softcap)
     let mixed = context.attend(q, k, v, layer: layer, options: options, sinks: sinks).flattened(from: 2, through: 3)
     return weights["o_proj"].linear(
-      mixed, to: x.shape[-1], bias: outputBias, initializer: initializer, axes: [.width, .heads])
+      mixed, to: x.shape[-1], bias: outputBias, initializer: initial.residual, axes: [.width, .heads])
   }
 
   private func queriesKeysValues(

@@ -8,6 +8,6 @@ public protocol SequenceMixer: Sendable {
   ///   - rotation: by which positions are told; nil: none.
   ///   - layer: counted from 0.
   func callAsFunction(
-    _ x: Tensor, _ weights: Weights, rotation: Rotation?, layer: Int, _ context: ModelContext, initializer: Initializer
+    _ x: Tensor, _ weights: Weights, rotation: Rotation?, layer: Int, _ context: ModelContext, initial: InitialWeights
   ) -> Tensor
 }

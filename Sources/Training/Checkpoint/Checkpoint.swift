@@ -72,7 +72,7 @@ package struct Checkpoint {
     do {
       try? files.removeItem(atPath: partial)
       try files.createDirectory(atPath: partial, withIntermediateDirectories: true)
-      try ModelDirectory.write(model, weights: masters, to: partial, tokenizer: tokenizer)
+      try GPTFolder.write(model, weights: masters, to: partial, tokenizer: tokenizer)
       try writeOptimizer(to: partial + "/optimizer.safetensors")
       let state = try JSONEncoder().encode(state)
       try state.withUnsafeBytes { try AtomicFile.write($0, to: partial + "/state.json") }
@@ -138,9 +138,7 @@ package struct Checkpoint {
 
   /// Reads a checkpoint that was verified.
   package init(path: String) throws {
-    let directory = try ModelDirectory(path: path)
-    model = directory.configuration
-    masters = try directory.weights()
+    (model, masters) = try GPTFolder.read(path)
     tokenizer = try TokenizerFile.read(path: path + "/tokenizer.json")
     state = try JSONDecoder().decode(CheckpointState.self, from: Data(contentsOf: URL(filePath: path + "/state.json")))
     optimizer = [:]

@@ -16,7 +16,8 @@ struct LatentAttentionTests {
 
     func mixed(_ context: ModelContext) -> Tensor {
       let rotation = Rotation(positions: context.positions([2, 5]), size: 4, base: 100, interleaved: true)
-      return attention(x, store.root, rotation: rotation, layer: 0, context, initializer: .zeros)
+      return attention(
+        x, store.root, rotation: rotation, layer: 0, context, initial: InitialWeights(deviation: 0, layers: 1))
     }
     let whole = mixed(.training())
     let context = ModelContext.cached(start: start, capacity: 7, storage: .float(.float64))

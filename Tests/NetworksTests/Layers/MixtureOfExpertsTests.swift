@@ -13,7 +13,7 @@ struct MixtureOfExpertsTests {
     var random = RandomCase("mixture \(name)")
     let store = WeightStore(compute: .float64)
     let x = Tensor.input("x", TensorType(.float64, [2, 5, Self.width]))
-    let y = mixture(x, store.root, initializer: .normal(deviation: 1))
+    let y = mixture(x, store.root, initial: InitialWeights(deviation: 1, layers: 1))
     let rows = x.reshaped(10, Self.width)
     let chosen = mixture.router(rows, store.root[mixture.routerName], initializer: .zeros)
     let naive = oneByOne(mixture, rows, store.root, chosen.shares, chosen.experts)
@@ -37,7 +37,8 @@ struct MixtureOfExpertsTests {
         "bias", [Self.experts, outputs], role: .vector, initializer: .zeros, axes: [.none, .none])
       return product + biases.sliced(expert..<(expert + 1), axis: 0)
     }
-    var sum = mixture.shared.map { $0(x, weights["shared_experts"], initializer: .zeros) } ?? x * 0
+    var sum =
+      mixture.shared.map { $0(x, weights["shared_experts"], initial: InitialWeights(deviation: 0, layers: 1)) } ?? x * 0
     for expert in 0..<Self.experts {
       let (g, u) = (map(x, "gate_proj", Self.inner, expert), map(x, "up_proj", Self.inner, expert))
       let inside: Tensor

@@ -8,15 +8,13 @@ import Networks
 import Tensors
 import Testing
 
-@Suite struct ModelDirectoryTests {
+@Suite struct GPTFolderTests {
   @Test(arguments: Fixture.all) func writingBackWhatWasReadGivesTheSameBits(fixture: Fixture) throws {
-    let directory = try fixture.directory
-    let weights = try directory.weights()
+    let weights = try fixture.weights
     try withTemporaryFolder { folder in
-      try ModelDirectory.write(directory.configuration, weights: weights, to: folder)
-      let again = try ModelDirectory(path: folder)
-      #expect(again.configuration == directory.configuration)
-      #expect(again.settings["architectures"] == directory.settings["architectures"])
+      try GPTFolder.write(fixture.configuration, weights: weights, to: folder)
+      let again = try GPTFolder.read(folder)
+      #expect(again.configuration == fixture.configuration)
       let (ours, theirs) = try (WeightFiles(path: folder), WeightFiles(path: fixture.path + "/model.safetensors"))
       defer { withExtendedLifetime((ours, theirs)) {} }
       #expect(ours.names == theirs.names)
@@ -24,38 +22,35 @@ import Testing
         #expect(ours.tensor(name) == theirs.tensor(name))
         #expect(ours.bytes(of: name)!.elementsEqual(theirs.bytes(of: name)!), "\(name)")
       }
-      for (name, values) in try again.weights() { #expect(values.floats == weights[name]?.floats, "\(name)") }
+      for (name, values) in again.weights { #expect(values.floats == weights[name]?.floats, "\(name)") }
     }
   }
 
-  @Test func knownSettingsAreWhatTransformersWrote() throws {
-    let gpt2 = try ModelDirectory(path: Fixture.all[0].path)
-    var expected = GPTConfiguration.gpt2(layers: 2, width: 48, heads: 3, context: 32, vocabulary: 97)
-    #expect(gpt2.configuration == expected)
-    let qwen3 = try ModelDirectory(path: Fixture.all[1].path)
-    expected = .modern(
-      layers: 2, width: 48, heads: 4, kvHeads: 2, headSize: 16, mlpWidth: 96, context: 32, vocabulary: 97,
-      tiedHead: false)
-    #expect(qwen3.configuration == expected)
-    // What we write says all that transformers' own file says, but for its version and what is only for its classes.
+  /// What we write says all that transformers' own file says, but for its version and what is only for its classes.
+  @Test(arguments: Fixture.all) func settingsAreWhatTransformersWrote(fixture: Fixture) throws {
+    let theirs = try PretrainedModel(path: fixture.path).settings
     try withTemporaryFolder { folder in
-      for directory in [gpt2, qwen3] {
-        try ModelDirectory.write(directory.configuration, weights: directory.weights(), to: folder)
-        let ours = try ModelDirectory(path: folder).settings
-        // Without a tokenizer there is no end of text; GPT-2's inner width is null where it is 4 times the width.
-        for key in ours.keys where directory.settings[key] != nil && ours[key] != .null && key != "n_inner" {
-          #expect(Self.same(ours[key]!, directory.settings[key]!), "\(key)")
-        }
+      try GPTFolder.write(fixture.configuration, weights: fixture.weights, to: folder)
+      let ours = try PretrainedModel(path: folder).settings
+      #expect(ours["architectures"] == theirs["architectures"])
+      // Without a tokenizer there is no end of text; GPT-2's inner width is null where it is 4 times the width.
+      for key in ours.keys where theirs[key] != nil && ours[key] != .null && key != "n_inner" {
+        #expect(Self.same(ours[key]!, theirs[key]!), "\(key)")
       }
     }
+  }
+
+  @Test func aModelOfOthersIsNotResumed() throws {
+    let error = #expect(throws: ModelError.self) { try GPTFolder.read(Fixture.all[0].path) }
+    #expect(error?.message.contains("has no 'tachornis'") == true)
   }
 
   @Test func bfloat16IsRoundedOnce() throws {
     let configuration = GPTTests.configurations[1]
     let weights = try Self.weights(configuration)
     try withTemporaryFolder { folder in
-      try ModelDirectory.write(configuration, weights: weights, to: folder, precision: .bfloat16)
-      for (name, values) in try ModelDirectory(path: folder).weights() {
+      try GPTFolder.write(configuration, weights: weights, to: folder, precision: .bfloat16)
+      for (name, values) in try GPTFolder.read(folder).weights {
         #expect(values.floats == weights[name]!.floats.map { Float(bfloat16: $0.bfloat16) }, "\(name)")
       }
     }
@@ -67,12 +62,12 @@ import Testing
     configuration.vocabulary = tokenizer.vocabularySize
     try withTemporaryFolder { folder in
       let weights = try Self.weights(configuration)
-      try ModelDirectory.write(configuration, weights: weights, to: folder, tokenizer: tokenizer)
-      let directory = try ModelDirectory(path: folder)
+      try GPTFolder.write(configuration, weights: weights, to: folder, tokenizer: tokenizer)
+      let directory = try PretrainedModel(path: folder)
       #expect(directory.settings["eos_token_id"]?.integer == tokenizer.endOfText.map(Int.init))
       #expect(try directory.tokenizer().encode("fox") == tokenizer.encode("fox"))
     }
-    let error = #expect(throws: ModelError.self) { try Fixture.all[0].directory.tokenizer() }
+    let error = #expect(throws: ModelError.self) { try PretrainedModel(path: Fixture.all[0].path).tokenizer() }
     #expect(error?.code == .cannotRead)
   }
 
@@ -87,17 +82,17 @@ import Testing
     try withTemporaryFolder { folder in
       for configuration in [llama] + GPTTests.configurations[0...2] {
         let weights = try Self.weights(configuration)
-        try ModelDirectory.write(configuration, weights: weights, to: folder)
-        let directory = try ModelDirectory(path: folder)
-        #expect(directory.configuration == configuration)
-        for (name, values) in try directory.weights() { #expect(values.floats == weights[name]!.floats, "\(name)") }
+        try GPTFolder.write(configuration, weights: weights, to: folder)
+        let again = try GPTFolder.read(folder)
+        #expect(again.configuration == configuration)
+        for (name, values) in again.weights { #expect(values.floats == weights[name]!.floats, "\(name)") }
       }
     }
     for preset in GPTPreset.all {
       #expect(preset.configuration.exportType == (preset.name.hasPrefix("gpt2") ? "gpt2" : "qwen3"))
     }
     #expect(GPTTests.configurations[2].exportType == "tachornis")
-    let notice = ModelLayout.of(GPTTests.configurations[2]).notice ?? ""
+    let notice = ExportLayout.of(GPTTests.configurations[2]).notice ?? ""
     for part in ["'llama'", "set activation to swiGLU", "attentionSoftcap is 3.0", "logitSoftcap is 2.0"] {
       #expect(notice.contains(part), "\(part) in \(notice)")
     }
@@ -120,10 +115,10 @@ import Testing
       let extra = SafetensorsTensor(name: "extra", type: .f32, shape: [0])
       tensors.append((tensor: extra, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
       try SafetensorsWriter.write(tensors, to: folder + "/model.safetensors")
-      let error = #expect(throws: ModelError.self) { try ModelDirectory(path: folder).weights() }
+      let error = #expect(throws: ModelError.self) { try GPTFolder.weights(in: folder, of: fixture.configuration) }
       #expect(error?.code == .badWeights)
       for part in [
-        "'transformer.h.1.mlp.c_fc.bias' [192] is missing",
+        "'transformer.h.1.mlp.c_fc.bias' is missing",
         "'transformer.wte.weight' has the shape [48, 97], not [97, 48]", "'extra' is not part",
       ] { #expect(error?.message.contains(part) == true, "\(part) in \(error?.message ?? "")") }
     }
@@ -147,35 +142,33 @@ import Testing
         tensors.append((SafetensorsTensor(name: "h.0.attn.bias", type: .u8, shape: [1, 1, 2, 2]), bytes))
         try SafetensorsWriter.write(tensors, to: folder + "/model.safetensors")
       }
-      let expected = try fixture.directory.weights()
-      let weights = try ModelDirectory(path: folder).weights()
+      let expected = try fixture.weights
+      let weights = try GPTFolder.weights(in: folder, of: fixture.configuration)
       #expect(weights.count == expected.count && weights.allSatisfy { $0.value.floats == expected[$0.key]?.floats })
     }
   }
 
   @Test(arguments: [
-    ("{", "Cannot read"), ("[]", "not a JSON object"), ("{}", "Known are: gpt2, llama, qwen3"),
-    (#"{"model_type": "mamba"}"#, "'mamba' is not known. Known are: gpt2, llama, qwen3"),
+    ("{", "Cannot read"), ("[]", "not a JSON object"), ("{}", "Known are: gpt2, llama, mistral"),
+    (#"{"model_type": "mamba"}"#, "'mamba' is not known. Known are: gpt2, llama, mistral"),
     (#"{"model_type": "gpt2"}"#, "'n_embd' is missing"),
     (#"{"model_type": "gpt2"}"#, "'vocab_size' is missing"),
     (#"{"model_type": "gpt2", "n_layer": -1}"#, "'n_layer' must be a positive integer, not -1"),
     (#"{"model_type": "gpt2", "activation_function": "relu"}"#, #""gelu_pytorch_tanh", "gelu" is supported"#),
     (#"{"model_type": "gpt2", "scale_attn_weights": false}"#, "only true is supported"),
-    (#"{"model_type": "llama", "rope_scaling": {"rope_type": "yarn"}}"#, #"type "yarn" is not supported"#),
-    (#"{"model_type": "llama", "attention_bias": true}"#, "'attention_bias' and 'mlp_bias' differ"),
-    (#"{"model_type": "qwen3", "use_sliding_window": true}"#, "'use_sliding_window' is true"),
-    (#"{"model_type": "qwen3", "num_attention_heads": 6, "num_key_value_heads": 4}"#, "must divide heads, 6"),
+    (#"{"model_type": "tachornis"}"#, "has no 'tachornis'"),
+    (#"{"model_type": "tachornis", "tachornis": {"heads": 6, "kvHeads": 4}}"#, "must divide heads, 6"),
   ])
   func whatIsNotSupportedIsSaid(settings: String, message: String) throws {
     try withTemporaryFolder { folder in
       try AtomicFile.write(settings, to: folder + "/config.json")
-      let error = #expect(throws: ModelError.self) { try ModelDirectory(path: folder) }
+      let error = #expect(throws: ModelError.self) { try PretrainedModel(path: folder) }
       #expect(error?.message.contains(message) == true, "\(error?.message ?? "")")
     }
   }
 
   @Test func aMissingDirectoryIsSaid() throws {
-    let error = #expect(throws: ModelError.self) { try ModelDirectory(path: "/nonexistent/model") }
+    let error = #expect(throws: ModelError.self) { try PretrainedModel(path: "/nonexistent/model") }
     #expect(error?.message.contains("/nonexistent/model/config.json") == true)
   }
 

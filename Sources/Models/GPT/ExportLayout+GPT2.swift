@@ -5,31 +5,10 @@ internal import Core
 internal import Networks
 internal import Tensors
 
-extension ModelLayout {
-  static let gpt2 = ModelLayout(
-    type: "gpt2", architecture: "GPT2LMHeadModel", prefix: "transformer.",
-    buffers: [".attn.bias", ".attn.masked_bias"],
-    read: { settings in
-      var result = GPTConfiguration.gpt2(
-        layers: settings.size("n_layer"), width: settings.size("n_embd"), heads: settings.size("n_head"),
-        context: settings.size("n_positions"), vocabulary: settings.size("vocab_size"))
-      if result.width % result.heads != 0 {
-        settings.report("'n_embd' is \(result.width), which 'n_head', \(result.heads), does not divide.")
-      }
-      result.mlpWidth = settings.size("n_inner", default: 4 * result.width)
-      result.activation = settings.choice(
-        "activation_function",
-        [("gelu_new", .geluTanh), ("gelu_pytorch_tanh", .geluTanh), ("gelu", .geluErf)])
-      result.epsilon = settings.number("layer_norm_epsilon", default: 1e-5)
-      result.tiedHead = settings.flag("tie_word_embeddings", default: true)
-      result.dropout = settings.number("resid_pdrop", default: 0.1)
-      result.initialDeviation = settings.number("initializer_range", default: 0.02)
-      settings.requires("scale_attn_weights", true)
-      settings.requires("scale_attn_by_inverse_layer_idx", false)
-      settings.requires("add_cross_attention", false)
-      return result
-    },
-    write: { configuration in
+extension ExportLayout {
+  static let gpt2 = ExportLayout(
+    type: "gpt2", architecture: "GPT2LMHeadModel",
+    settings: { configuration in
       JSONObject([
         ("vocab_size", .integer(configuration.vocabulary)),
         ("n_positions", .integer(configuration.context)),
@@ -59,9 +38,9 @@ extension ModelLayout {
           ? nil : "GPT-2's heads fill its width; heads times headSize is \(c.heads * c.headSize), not \(c.width).",
       ].compactMap(\.self) + softcapObstacles(c, of: "GPT-2")
     },
-    tensors: { _, parameters in
+    tensors: { parameters in
       // Queries, keys and values come in this order, in the model as in the file.
-      var result: [StoredTensor] = []
+      var result: [ExportedTensor] = []
       for parameter in parameters {
         let (name, isConvolution) = gpt2Name(parameter.name)
         if result.last?.name == name {
@@ -70,18 +49,12 @@ extension ModelLayout {
           result[place].parameters.append(parameter)
         } else {
           result.append(
-            StoredTensor(
+            ExportedTensor(
               name: name, parameters: [parameter], transposed: isConvolution && parameter.shape.rank == 2))
         }
       }
       return result
     })
-
-  /// The obstacles that all layouts share.
-  static func softcapObstacles(_ configuration: GPTConfiguration, of model: String) -> [String] {
-    [("attentionSoftcap", configuration.attentionSoftcap), ("logitSoftcap", configuration.logitSoftcap)]
-      .compactMap { key, cap in cap.map { "\(model) has no soft-caps; \(key) is \($0), leave it out." } }
-  }
 
   /// The name in `GPT2LMHeadModel` of a parameter of ours, and whether it belongs to a Conv1D.
   private static func gpt2Name(_ name: String) -> (name: String, isConvolution: Bool) {
