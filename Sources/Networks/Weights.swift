@@ -32,7 +32,7 @@ public final class WeightStore: Sendable {
     var order: [String] = []
     var entries: [String: Entry] = [:]
     /// Nil: nobody asked.
-    var inputs: [(name: String, input: Tensor)]?
+    var uses: WeightUses?
 
     mutating func add(_ entry: Entry) -> Tensor {
       order.append(entry.parameter.name)
@@ -94,17 +94,19 @@ public final class WeightStore: Sendable {
     return Dictionary(uniqueKeysWithValues: zip(parameters.map(\.name), values))
   }
 
-  /// What the linear maps that `body` applies are applied to, [..., inputs], by the names of their weights: for calibration.
-  package func recordingInputs(_ body: () -> Void) -> [(name: String, input: Tensor)] {
-    state.withLock { $0.inputs = [] }
+  /// What the linear maps and norms that `body` applies work on: for calibration.
+  package func recordingUses(_ body: () -> Void) -> WeightUses {
+    state.withLock { $0.uses = WeightUses() }
     body()
     return state.withLock { state in
-      defer { state.inputs = nil }
-      return state.inputs!
+      defer { state.uses = nil }
+      return state.uses!
     }
   }
 
-  fileprivate func record(_ input: Tensor, of name: String) { state.withLock { $0.inputs?.append((name, input)) } }
+  fileprivate func record(_ change: (inout WeightUses) -> Void) {
+    state.withLock { if $0.uses != nil { change(&$0.uses!) } }
+  }
 
   private func entry(_ name: String) -> Entry {
     let entry = state.withLock { $0.entries[name] }
@@ -189,7 +191,7 @@ public struct Weights: Sendable {
     axes: [LogicalAxis] = [.none, .none]
   ) -> Tensor {
     let weight = linear(x.shape[-1], outputs, initializer: initializer, axes: axes)
-    store.record(x, of: self["weight"].path)
+    store.record { $0.maps.append((self["weight"].path, x)) }
     return x.linear(weight, bias: bias ? self.bias(outputs, axis: axes[0]) : nil)
   }
 
@@ -205,12 +207,24 @@ public struct Weights: Sendable {
   /// - Parameter plusOne: the weight is stored less one, as in Gemma.
   public func rmsNorm(_ x: Tensor, epsilon: Double, plusOne: Bool = false, axis: LogicalAxis = .width) -> Tensor {
     let weight = norm(x.shape[-1], initializer: plusOne ? .zeros : .ones, axis: axis)
-    return x.rmsNorm(plusOne ? weight + 1 : weight, epsilon: epsilon)
+    let result = x.rmsNorm(plusOne ? weight + 1 : weight, epsilon: epsilon)
+    store.record { $0.norms.append((self["weight"].path, nil, plusOne, result)) }
+    return result
   }
 
   /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` with the parameters of this place.
   public func layerNorm(_ x: Tensor, epsilon: Double, bias: Bool = true) -> Tensor {
     let width = x.shape[-1]
-    return x.layerNorm(norm(width), bias: bias ? self.bias(width, axis: .width) : nil, epsilon: epsilon)
+    let result = x.layerNorm(norm(width), bias: bias ? self.bias(width, axis: .width) : nil, epsilon: epsilon)
+    store.record { $0.norms.append((self["weight"].path, bias ? self["bias"].path : nil, false, result)) }
+    return result
   }
+}
+
+/// What a pass through a model did with its weights.
+package struct WeightUses {
+  /// The linear maps by the names of their weights, and what they were applied to, [..., inputs].
+  package fileprivate(set) var maps: [(weight: String, input: Tensor)] = []
+  /// The norms by the names of their weights (stored less one or not) and biases, and what they gave.
+  package fileprivate(set) var norms: [(weight: String, bias: String?, plusOne: Bool, result: Tensor)] = []
 }

@@ -7,17 +7,9 @@ package import Tensors
 
 /// Encodes rows of numbers.
 package enum BlockEncoder {
-  /// Formats that rounding to nearest can give.
-  package static func supports(_ format: BlockFormat) -> Bool {
-    switch format {
-    case .q2K, .q3K, .iq4XS: false
-    default: true
-    }
-  }
-
   /// The blocks of `[rows, columns]` values: uint8 [rows, row bytes].
   ///
-  /// - Precondition: rows are whole blocks, and the format is supported.
+  /// - Precondition: rows are whole blocks, and the format is any but IQ4_XS.
   package static func blocks(
     of values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, _ format: BlockFormat
   ) -> TensorData {
@@ -55,6 +47,8 @@ package enum BlockEncoder {
     case .mxfp4: mxfp4(x, out)
     case .nf4: nf4(x, out)
     case .fp8E4M3: fp8(x, out)
+    case .q2K: KBlocks.q2(x, out)
+    case .q3K: KBlocks.q3(x, out)
     case .q4K: KBlocks.q45(x, fifthBit: false, out)
     case .q5K: KBlocks.q45(x, fifthBit: true, out)
     case .q6K: KBlocks.q6(x, out)

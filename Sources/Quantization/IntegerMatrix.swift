@@ -27,11 +27,11 @@ package struct IntegerMatrix: Sendable {
     /// The largest code.
     var most: Int { 1 << bits - 1 }
 
-    /// The scale and zero point with which the codes just cover some numbers and 0.
-    func grid(over values: some Sequence<Float>) -> Grid {
+    /// The scale and zero point with which the codes just cover some numbers and 0, or a part of their range around 0.
+    func grid(over values: some Sequence<Float>, part: Float = 1) -> Grid {
       var (low, high): (Float, Float) = (0, 0)
       for value in values { (low, high) = (min(low, value), max(high, value)) }
-      return grid(low: low, high: high)
+      return grid(low: low * part, high: high * part)
     }
 
     private func grid(low: Float, high: Float) -> Grid {
@@ -81,16 +81,26 @@ package struct IntegerMatrix: Sendable {
   }
 
   /// Each number as the nearest one of its group's grid.
-  package init(rounding values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, _ scheme: Scheme) {
+  ///
+  /// - Parameter grid: chooses that of a group by its numbers and its place among all groups; the one that just covers the
+  ///   numbers if nil.
+  package init(
+    rounding values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, _ scheme: Scheme,
+    grid choose: ((UnsafeBufferPointer<Float>, Int) -> Grid)? = nil
+  ) {
     precondition(values.count == rows * columns, "\(values.count) values for [\(rows), \(columns)]")
     self.init(rows: rows, columns: columns, scheme)
     for index in grids.indices {
       let places = (index * group)..<((index + 1) * group)
-      let grid = scheme.grid(over: UnsafeBufferPointer(rebasing: values[places]))
+      let part = UnsafeBufferPointer(rebasing: values[places])
+      let grid = choose?(part, index) ?? scheme.grid(over: part)
       grids[index] = grid
       for place in places { codes[place] = UInt8(scheme.code(values[place], grid)) }
     }
   }
+
+  /// What the code at a place of the row-major matrix stands for.
+  func value(at place: Int) -> Float { grids[place / group].value(Int(codes[place])) }
 
   var group: Int { scheme.group ?? columns }
   package var groups: Int { columns / group }

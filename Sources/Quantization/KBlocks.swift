@@ -43,7 +43,7 @@ enum KBlocks {
   }
 
   /// The scale and the minimum, neither negative, with the least error, large numbers counting for more.
-  private static func fit(_ x: UnsafeBufferPointer<Float>, most: Int) -> (scale: Float, minimum: Float) {
+  static func fit(_ x: UnsafeBufferPointer<Float>, most: Int) -> (scale: Float, minimum: Float) {
     let (low, high) = (min(x.min()!, 0), x.max()!)
     guard high > low else { return (0, -low) }
     let mean = (x.reduce(0) { $0 + $1 * $1 } / Float(x.count)).squareRoot()
@@ -84,7 +84,7 @@ enum KBlocks {
 
   /// x = scale · (code - 32) in 16 sub-blocks of 16.
   static func q6(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutableRawBufferPointer) {
-    let scales = (0..<16).map { symmetric(UnsafeBufferPointer(rebasing: x[(16 * $0)..<(16 * $0 + 16)])) }
+    let scales = (0..<16).map { symmetric(UnsafeBufferPointer(rebasing: x[(16 * $0)..<(16 * $0 + 16)]), half: 32) }
     let largest = scales.withUnsafeBufferPointer { $0.largest }
     let d = Float(half: (largest / -128).half)
     out.storeBytes(of: d.half.littleEndian, toByteOffset: 208, as: UInt16.self)
@@ -103,16 +103,17 @@ enum KBlocks {
     }
   }
 
-  /// The scale with the least error for codes of -32...31, numbers weighted by their squares.
-  private static func symmetric(_ x: UnsafeBufferPointer<Float>) -> Float {
+  /// The scale with the least error for codes of -half..<half, numbers weighted by their squares.
+  static func symmetric(_ x: UnsafeBufferPointer<Float>, half: Int) -> Float {
     let largest = x.largest
     guard largest != 0 else { return 0 }
-    var best: (score: Float, scale: Float) = (0, largest / -32)
+    let (low, high) = (Float(-half), Float(half - 1))
+    var best: (score: Float, scale: Float) = (0, largest / low)
     for step in -9...9 {
-      let inverse = -(32 + 0.1 * Float(step)) / largest
+      let inverse = (low - 0.1 * Float(step)) / largest
       var (product, square): (Float, Float) = (0, 0)
       for value in x {
-        let code = min(max((value * inverse).rounded(), -32), 31)
+        let code = min(max((value * inverse).rounded(), low), high)
         product += value * value * code * value
         square += value * value * code * code
       }

@@ -1,24 +1,24 @@
-// Quantising a model: which of its matrices, into what, by which method.
+// Quantising the matrices of a folder to integers in groups: which of them, and by which method.
 //
-// Invariant: a matrix that cannot be quantised (its rows are not whole groups, nothing is known of its inputs) stays as it is,
-// and is said to.
+// Invariant: one matrix at a time, so that a model may be larger than memory if nothing is calibrated. A matrix that cannot be
+// quantised (its rows are not whole groups) stays as it is; what calibration knows nothing of is rounded to nearest.
 
+package import Formats
 package import Models
 package import Networks
-package import Tensors
+internal import Tensors
 
 /// Quantises the matrices of models.
-package struct ModelQuantizer {
+package struct ModelQuantizer: Sendable {
   /// How numbers are rounded.
-  package enum Method {
+  package enum Method: Sendable {
     case nearest
     /// With what calibration has found out about inputs.
     case gptq(GPTQ, Calibration)
+    case awq(ScaledModel)
   }
 
-  package var format: BlockFormat
-  /// The type in which files keep scales of integers.
-  package var scales = ElementType.float32
+  package var scheme: IntegerMatrix.Scheme
   package var method = Method.nearest
   /// Matrices whose names contain one of these stay as they are. Embeddings, heads and norms do in any case.
   package var dense = ModelQuantizer.routers
@@ -26,68 +26,46 @@ package struct ModelQuantizer {
   /// The maps that choose experts: small, and a wrong choice costs much.
   package static let routers = ["mlp.gate.weight", "router.weight", "block_sparse_moe.gate.weight"]
 
-  package init(_ format: BlockFormat) { self.format = format }
+  package init(_ scheme: IntegerMatrix.Scheme) { self.scheme = scheme }
 
-  /// How numbers become codes, if the format is one of integers in groups.
-  package var scheme: IntegerMatrix.Scheme? {
-    switch format {
-    case .int4(let group): .init(bits: 4, group: group, isSymmetric: false, scales: scales)
-    case .int8(let group): .init(bits: 8, group: group, isSymmetric: true, scales: scales)
-    default: nil
-    }
-  }
-
-  /// Whether a parameter is quantised.
-  package func applies(to parameter: Parameter) -> Bool {
-    parameter.role == .matrix && parameter.shape.rank == 2 && format.rowBytes(columns: parameter.shape[-1]) != nil
-      && !dense.contains(where: parameter.name.contains)
-  }
-
-  /// One matrix of float32.
+  /// Whether a matrix is quantised.
   ///
-  /// - Returns: nil: calibration knows nothing of it.
-  package func integers(_ name: String, _ value: TensorData) -> IntegerMatrix? {
-    precondition(value.type.element == .float32 && value.shape.rank == 2, "\(name) is \(value.type)")
-    let (rows, columns) = (value.shape[0], value.shape[1])
-    return withExtendedLifetime(value) {
-      let floats = UnsafeBufferPointer(start: value.pointer.assumingMemoryBound(to: Float.self), count: value.count)
+  /// - Parameter name: of its tensor or parameter.
+  package func applies(to name: String, _ parameter: Parameter) -> Bool {
+    parameter.role == .matrix && scheme.format.rowBytes(columns: parameter.shape[-1]) != nil
+      && !dense.contains(where: name.contains)
+  }
+
+  /// The tensors of a folder that are quantised, and their parameters.
+  package func matrices(of model: PretrainedModel, _ files: WeightFiles) -> [String: Parameter] {
+    model.matrices(in: files).filter { applies(to: $0.key, $0.value) }
+  }
+
+  /// Parameters whose values the method has changed, quantised or not.
+  package var changed: [String: [Float]] {
+    if case .awq(let model) = method { model.values } else { [:] }
+  }
+
+  /// One matrix.
+  ///
+  /// - Parameters:
+  ///   - parameter: whose matrix it is, or one of whose matrices.
+  ///   - stored: the values of its tensor.
+  package func integers(_ parameter: Parameter, _ stored: [Float]) -> IntegerMatrix {
+    let (rows, columns) = (parameter.shape[-2], parameter.shape[-1])
+    let name = parameter.name
+    return (changed[name] ?? stored).withUnsafeBufferPointer { values in
+      precondition(values.count == rows * columns, "\(values.count) values for \(name)")
       switch method {
-      case .nearest: return IntegerMatrix(rounding: floats, rows: rows, columns: columns, scheme!)
       case .gptq(let gptq, let calibration):
-        return calibration.hessians[name].flatMap {
-          gptq.quantized(floats, rows: rows, columns: columns, hessian: $0, scheme!)
+        let found = calibration[name].flatMap {
+          gptq.quantized(values, rows: rows, columns: columns, hessian: $0.hessian, scheme)
         }
+        if let found { return found }
+      case .awq(let model): return model.quantized(name, values, rows: rows, columns: columns, scheme)
+      case .nearest: break
       }
+      return IntegerMatrix(rounding: values, rows: rows, columns: columns, scheme)
     }
   }
-
-  /// - Parameter binding: of float32 weights.
-  package func quantized(_ model: any LanguageModel, _ binding: WeightBinding) -> QuantizedModel {
-    var replacements: [String: (form: StoredForm, value: TensorData)] = [:]
-    var found: [String: IntegerMatrix] = [:]
-    for (parameter, value) in zip(binding.store.parameters, binding.values) where applies(to: parameter) {
-      if scheme != nil {
-        guard let matrix = integers(parameter.name, value) else { continue }
-        found[parameter.name] = matrix
-        replacements[parameter.name] = (.blocks(format), matrix.blocks)
-      } else {
-        let floats = UnsafeBufferPointer(start: value.pointer.assumingMemoryBound(to: Float.self), count: value.count)
-        let blocks = withExtendedLifetime(value) {
-          BlockEncoder.blocks(of: floats, rows: parameter.shape[0], columns: parameter.shape[1], format)
-        }
-        replacements[parameter.name] = (.blocks(format), blocks)
-      }
-    }
-    return QuantizedModel(
-      binding: binding.replacing(replacements, in: model), names: Set(replacements.keys), integers: found)
-  }
-}
-
-/// A model with some of its matrices in blocks.
-package struct QuantizedModel {
-  package var binding: WeightBinding
-  /// The parameters that are quantised.
-  package var names: Set<String>
-  /// Of formats of integers in groups, by the parameters' names.
-  package var integers: [String: IntegerMatrix]
 }

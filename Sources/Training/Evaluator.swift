@@ -19,35 +19,43 @@ public final class Evaluator {
   private var weights: [TensorData] = []
   private let tokens: TensorData
   private let targets: TensorData
+  /// As they are before a text, which each window overwrites.
+  private let caches: [TensorData]
 
   /// - Parameters:
   ///   - batch: windows at a time.
   ///   - length: tokens in a window.
-  package init(_ model: any LanguageModel, _ store: WeightStore, batch: Int, length: Int, backend: any Backend) throws {
+  ///   - storage: how a cache keeps the keys and values that a window's tokens read; nil: they are read as they are.
+  ///   - exactProducts: whether products with quantised weights keep activations as they are.
+  package init(
+    _ model: any LanguageModel, _ store: WeightStore, batch: Int, length: Int, storage: CacheStorage? = nil,
+    exactProducts: Bool = false, backend: any Backend
+  ) throws {
     let tokens = Tensor.input("tokens", TensorType(.int32, [batch, length]))
     let targets = Tensor.input("targets", TensorType(.int32, [batch, length]))
-    let losses = model.loss(tokens, targets: targets, store.root, .training())
+    let start = Tensor([Int32](repeating: 0, count: batch))
+    let context = storage.map { ModelContext.cached(start: start, capacity: length, storage: $0) } ?? .training()
+    let losses = model.loss(tokens, targets: targets, store.root, context)
     let counted = (targets .>= 0).cast(.float32).sum()
+    let caches = context.caches.map(\.past)
     executable = try backend.compile(
       Program(
-        inputs: [tokens, targets] + store.parameters.map { store.given($0.name) }, outputs: [losses.sum(), counted]))
+        inputs: [tokens, targets] + caches + store.parameters.map { store.given($0.name) },
+        outputs: [losses.sum(), counted], options: .init(exactBlocks: exactProducts)))
     self.tokens = TensorData(tokens.type)
     self.targets = TensorData(targets.type)
+    self.caches = caches.map { TensorData($0.type) }
   }
 
   /// A model on disk, on windows of `length` tokens, its weights as they are there or in another precision.
   package convenience init(
-    _ pretrained: PretrainedModel, precision: WeightPrecision, batch: Int, length: Int, backend: any Backend
+    _ pretrained: PretrainedModel, precision: WeightPrecision = .stored, batch: Int, length: Int,
+    storage: CacheStorage? = nil, exactProducts: Bool = false, backend: any Backend
   ) throws {
+    let binding = try pretrained.weights(precision)
     try self.init(
-      pretrained.model, pretrained.weights(precision), batch: batch, length: length, backend: backend)
-  }
-
-  /// A model with weights that are bound to it.
-  package convenience init(
-    _ model: any LanguageModel, _ binding: WeightBinding, batch: Int, length: Int, backend: any Backend
-  ) throws {
-    try self.init(model, binding.store, batch: batch, length: length, backend: backend)
+      pretrained.model, binding.store, batch: batch, length: length, storage: storage, exactProducts: exactProducts,
+      backend: backend)
     weights = binding.values
   }
 
@@ -95,18 +103,21 @@ public final class Evaluator {
 
   /// The logits of a text of at most the context: float32 [1, tokens, vocabulary]; for comparing with other programs.
   package static func logits(
-    of text: [Int32], _ model: any LanguageModel, _ binding: WeightBinding, backend: any Backend
+    of text: [Int32], _ model: any LanguageModel, _ binding: WeightBinding, exactProducts: Bool = false,
+    backend: any Backend
   ) throws -> TensorData {
     let store = binding.store
     let tokens = Tensor.input("tokens", TensorType(.int32, [1, text.count]))
     let logits = model.logits(tokens, store.root, .training())
     let shaped = logits.reshaped(1, text.count, model.vocabulary)
-    let program = Program(inputs: [tokens] + store.parameters.map { store.given($0.name) }, outputs: [shaped])
+    let program = Program(
+      inputs: [tokens] + store.parameters.map { store.given($0.name) }, outputs: [shaped],
+      options: .init(exactBlocks: exactProducts))
     return try backend.compile(program).run([TensorData(text, shape: [1, text.count])] + binding.values)[0]
   }
 
   private func run(_ weights: [TensorData]) throws -> (sum: Double, count: Double) {
-    let outputs = try executable.run([tokens, targets] + weights)
+    let outputs = try executable.run([tokens, targets] + caches + weights)
     return (outputs[0].item, outputs[1].item)
   }
 }

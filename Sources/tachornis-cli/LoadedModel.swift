@@ -43,6 +43,18 @@ struct LoadedModel {
     return text + decoder.finish()
   }
 
+  /// The tokens of all texts at a path: a text file, a JSONL file, or a folder of such.
+  func tokens(of path: String) throws -> [Int32] {
+    let cache =
+      FileManager.default.temporaryDirectory.path + "/tachornis-tokens-\(ProcessInfo.processInfo.processIdentifier)"
+    defer { try? FileManager.default.removeItem(atPath: cache) }
+    let dataset = try TokenDataset.prepare(
+      Corpus(path: path), tokenizer: tokenizer, cacheDirectory: cache, validationFraction: 0)
+    var text = [Int32](repeating: 0, count: dataset.training.count)
+    text.withUnsafeMutableBufferPointer { if $0.count > 0 { dataset.copy(dataset.training, to: $0.baseAddress!) } }
+    return text
+  }
+
   private static func resolve(_ path: String) throws -> String {
     let files = FileManager.default
     guard files.fileExists(atPath: path) else {

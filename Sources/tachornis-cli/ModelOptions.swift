@@ -27,8 +27,15 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The type of the cache of keys and values: float32, bfloat16 or int8; by the weights if not given.")
   var cache: CacheType?
 
+  @Flag(help: ModelOptions.exactHelp)
+  var exact = false
+
   @Flag(help: "Say at the end on standard error how long reading and writing took.")
   var timings = false
+
+  static let exactHelp = ArgumentHelp(
+    "Multiply quantised weights with activations as they are, which is slower; else integer formats make those int8."
+  )
 
   func validate() throws {
     if !(temperature >= 0 && temperature.isFinite) {
@@ -44,7 +51,7 @@ struct ModelOptions: ParsableArguments {
     let backend = CPUBackend(threads: threads)
     DefaultBackend.use(backend)
     let generator = try Generator(
-      loaded.pretrained, precision: precision, storage: cache?.storage, backend: backend)
+      loaded.pretrained, precision: precision, storage: cache?.storage, exactProducts: exact, backend: backend)
     return (loaded, generator)
   }
 

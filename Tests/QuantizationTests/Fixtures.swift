@@ -17,6 +17,10 @@ struct Checkpoint: Sendable, CustomStringConvertible {
   var description: String { name }
   var path: String { Self.fixtures + "/checkpoints/" + name }
   static var fixtures: String { String(#filePath.dropLast(".swift".count)) }
+  /// Models that are not quantised.
+  static var models: String {
+    String(#filePath.dropLast("QuantizationTests/Fixtures.swift".count)) + "ModelsTests/Fixtures"
+  }
 
   /// Of the matrices, by their names: CRC-32 of the float32 that the method's formula gives.
   var checksums: [String: UInt32] {

@@ -30,11 +30,12 @@ package enum CheckpointConversion {
     let weights = try WeightFiles(path: folder)
     let tied = config["tie_word_embeddings"]?.bool ?? names.tiedByDefault
     var recipes = try names.recipes(for: weights, settings, tied: tied, type: type)
-    var quantised: Set<String> = []
+    var quantised: [String: GGUFType] = [:]
     for index in recipes.indices {
-      guard let blocks, blocks.applies(recipes[index].sources[0], recipes[index].shape) else { continue }
+      let recipe = recipes[index]
+      guard let type = blocks?.type(recipe.name, recipe.sources[0], recipe.shape) else { continue }
       recipes[index].type = .float32
-      quantised.insert(recipes[index].name)
+      quantised[recipe.name] = type
     }
     guard let embedding = recipes.first(where: { $0.name == "token_embd.weight" }) else {
       throw ModelError(.badWeights, "The weights in '\(folder)' lack the token embedding.")
@@ -48,7 +49,7 @@ package enum CheckpointConversion {
     metadata += settings.values
     metadata += vocabulary.metadata
     var tensors = recipes.map {
-      GGUFTensor(name: $0.name, type: quantised.contains($0.name) ? blocks!.type : $0.type.gguf, shape: $0.shape)
+      GGUFTensor(name: $0.name, type: quantised[$0.name] ?? $0.type.gguf, shape: $0.shape)
     }
     let divisors = settings.frequencyDivisors
     if let divisors { tensors.append(GGUFTensor(name: "rope_freqs.weight", type: .f32, shape: [divisors.count])) }
@@ -61,9 +62,9 @@ package enum CheckpointConversion {
         return RecipeSource(type: tensor.type.float!, shape: tensor.shape, bytes: mapped.bytes)
       }
       try withExtendedLifetime(mapped) {
-        guard quantised.contains(recipe.name) else { return try recipe.write(sources, to: emit) }
+        guard let type = quantised[recipe.name] else { return try recipe.write(sources, to: emit) }
         try recipe.write(sources) { floats in
-          let encoded = blocks!.encode(floats, recipe.shape.last!)
+          let encoded = try blocks!.encode(recipe.name, type, floats, recipe.shape.last!)
           try withExtendedLifetime(encoded) { try emit(UnsafeRawBufferPointer(encoded.bytes)) }
         }
       }
@@ -159,19 +160,20 @@ package enum CheckpointConversion {
 
 /// Matrices that are quantised while they are written.
 package struct WrittenBlocks {
-  package var type: GGUFType
   /// `general.file_type`
   package var fileType: UInt32
-  /// Of the name in Hugging Face's layout and the shape as written.
-  package var applies: (_ name: String, _ shape: [Int]) -> Bool
-  /// The blocks of whole rows of float32.
-  package var encode: (_ floats: UnsafeRawBufferPointer, _ columns: Int) -> TensorData
+  /// What a tensor becomes, by its name in GGUF, that of its (first) source in the folder, and the shape as written; nil: it is
+  /// not quantised.
+  package var type: (_ name: String, _ source: String, _ shape: [Int]) -> GGUFType?
+  /// The blocks of whole rows of float32, some of those of the tensor of a name.
+  package var encode:
+    (_ name: String, _ type: GGUFType, _ rows: UnsafeRawBufferPointer, _ columns: Int) throws -> TensorData
 
   package init(
-    type: GGUFType, fileType: UInt32, applies: @escaping (String, [Int]) -> Bool,
-    encode: @escaping (UnsafeRawBufferPointer, Int) -> TensorData
+    fileType: UInt32, type: @escaping (String, String, [Int]) -> GGUFType?,
+    encode: @escaping (String, GGUFType, UnsafeRawBufferPointer, Int) throws -> TensorData
   ) {
-    (self.type, self.fileType, self.applies, self.encode) = (type, fileType, applies, encode)
+    (self.fileType, self.type, self.encode) = (fileType, type, encode)
   }
 }
 

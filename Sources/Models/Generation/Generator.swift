@@ -14,6 +14,7 @@ public final class Generator {
   private let weights: [TensorData]
   private let backend: any Backend
   private let storage: CacheStorage
+  private let options: Program.Options
   /// By how many tokens they take; that for one token and the last for more.
   private var programs: [Int: any Executable] = [:]
   private var caches: [TensorData] = []
@@ -30,14 +31,16 @@ public final class Generator {
   ///   - store: in which the model's parameters are declared.
   ///   - weights: a value for each of them, in their order.
   ///   - storage: how keys and values are kept; float32 if nil.
+  ///   - exactProducts: whether products with quantised weights keep activations as they are.
   package init(
     _ model: any LanguageModel, _ store: WeightStore, weights: [TensorData], storage: CacheStorage = .float(.float32),
-    backend: any Backend
+    exactProducts: Bool = false, backend: any Backend
   ) {
     self.model = model
     self.store = store
     self.weights = weights
     self.storage = storage
+    options = Program.Options(exactBlocks: exactProducts)
     self.backend = backend
   }
 
@@ -55,12 +58,12 @@ public final class Generator {
   /// A model on disk, its weights as they are there or in another precision.
   package convenience init(
     _ pretrained: PretrainedModel, precision: WeightPrecision = .stored, storage: CacheStorage? = nil,
-    backend: any Backend
+    exactProducts: Bool = false, backend: any Backend
   ) throws {
     let binding = try pretrained.weights(precision)
     self.init(
       pretrained.model, binding.store, weights: binding.values, storage: storage ?? binding.usualStorage,
-      backend: backend)
+      exactProducts: exactProducts, backend: backend)
   }
 
   /// Continues `prompt` by up to `count` tokens, or until one of `ends`.
@@ -146,7 +149,7 @@ public final class Generator {
     let executable = try backend.compile(
       Program(
         inputs: inputs + traced.caches.map(\.past), outputs: outputs,
-        donating: Dictionary(uniqueKeysWithValues: donations)))
+        donating: Dictionary(uniqueKeysWithValues: donations), options: options))
     programs = programs.filter { $0.key == 1 }
     programs[length] = executable
     return executable

@@ -2,8 +2,8 @@
 //
 // Invariant: nothing is copied; each array keeps its file mapped.
 
-internal import Formats
-internal import Networks
+package import Formats
+package import Networks
 internal import Tensors
 
 /// One tensor in a mapped file.
@@ -73,7 +73,7 @@ extension StoredTensors {
 
 extension GGUFType {
   /// nil: a type that nothing here computes with.
-  var form: StoredForm? {
+  package var form: StoredForm? {
     switch self {
     case .f64: .dense(.float64)
     case .f32: .dense(.float32)

@@ -33,6 +33,12 @@ struct Evaluate: ParsableCommand {
   @Option(help: "The type of weights: stored (as in the file), float32 or bfloat16.")
   var precision: WeightPrecision = .stored
 
+  @Option(help: "Read through a cache of keys and values: float32, bfloat16 or int8; without one if not given.")
+  var cache: CacheType?
+
+  @Flag(help: ModelOptions.exactHelp)
+  var exact = false
+
   @Option(help: "Tokens in a window; the model's context if it is not given, but at most 4096.")
   var window: Int?
 
@@ -48,26 +54,20 @@ struct Evaluate: ParsableCommand {
 
   func run() throws {
     let loaded = try LoadedModel(path: model)
-    let corpus = try Corpus(path: data)
+    let text = try loaded.tokens(of: data)
     let backend = CPUBackend(threads: threads)
     DefaultBackend.use(backend)
-    let cache =
-      FileManager.default.temporaryDirectory.path + "/tachornis-evaluate-\(ProcessInfo.processInfo.processIdentifier)"
-    defer { try? FileManager.default.removeItem(atPath: cache) }
-    let dataset = try TokenDataset.prepare(
-      corpus, tokenizer: loaded.tokenizer, cacheDirectory: cache, validationFraction: 0)
-    var text = [Int32](repeating: 0, count: dataset.training.count)
-    text.withUnsafeMutableBufferPointer { if $0.count > 0 { dataset.copy(dataset.training, to: $0.baseAddress!) } }
     let length = min(window ?? 4096, loaded.model.context)
     let evaluator = try Evaluator(
-      loaded.pretrained, precision: precision, batch: batch, length: length, backend: backend)
+      loaded.pretrained, precision: precision, batch: batch, length: length, storage: cache?.storage,
+      exactProducts: exact, backend: backend)
     guard let result = try evaluator.loss(of: text) else {
       throw CommandError("'\(data)' holds \(text.count) tokens; at least two are needed. Give more text.")
     }
     if let logits {
       let first = Array(text.prefix(length))
       let values = try Evaluator.logits(
-        of: first, loaded.model, loaded.pretrained.weights(precision), backend: backend)
+        of: first, loaded.model, loaded.pretrained.weights(precision), exactProducts: exact, backend: backend)
       try Evaluate.write(first, values, to: logits)
     }
     let line: JSONValue = [

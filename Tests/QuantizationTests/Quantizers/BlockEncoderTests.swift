@@ -28,7 +28,8 @@ import Testing
 
   /// Mean squared errors of normal numbers, relative to their variance.
   @Test(arguments: [
-    (BlockFormat.q40, 0.0085), (.q41, 0.0075), (.q50, 0.0022), (.q51, 0.0018), (.q80, 4e-5), (.q4K, 0.0062),
+    (BlockFormat.q40, 0.0085), (.q41, 0.0075), (.q50, 0.0022), (.q51, 0.0018), (.q80, 4e-5), (.q2K, 0.1), (.q3K, 0.03),
+    (.q4K, 0.0062),
     (.q5K, 0.0016), (.q6K, 5e-4), (.iq4NL, 0.0065), (.mxfp4, 0.02), (.int4(group: 32), 0.0085),
     (.int4(group: nil), 0.018), (.int8(group: 128), 6e-5), (.nf4, 0.0095), (.fp8E4M3(group: nil), 0.001),
   ])
@@ -54,7 +55,8 @@ import Testing
   }
 
   @Test func zerosStayZeros() throws {
-    for format: BlockFormat in [.q40, .q41, .q80, .q4K, .q5K, .q6K, .iq4NL, .mxfp4, .int4(group: 32), .nf4] {
+    for format: BlockFormat in [.q40, .q41, .q80, .q2K, .q3K, .q4K, .q5K, .q6K, .iq4NL, .mxfp4, .int4(group: 32), .nf4]
+    {
       let zeros = [Float](repeating: 0, count: 256)
       let blocks = zeros.withUnsafeBufferPointer { BlockEncoder.blocks(of: $0, rows: 1, columns: 256, format) }
       let back = try CPUBackend(threads: 1).compile(
