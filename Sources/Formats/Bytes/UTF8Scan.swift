@@ -14,6 +14,10 @@ package enum UTF8Scan {
     return multibyte(text, position, end, first)
   }
 
+  /// How many bytes a character has that begins with `lead`, in valid UTF-8.
+  @inline(__always)
+  package static func length(lead: UInt8) -> Int { lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4 }
+
   @inline(never)
   private static func multibyte(
     _ text: UnsafePointer<UInt8>, _ position: Int, _ end: Int, _ first: UInt32

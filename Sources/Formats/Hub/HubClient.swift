@@ -47,8 +47,6 @@ struct HubClient: Sendable {
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
     // Whether and when to try again is decided by HubRetries.
     configuration.connectionPool.retryConnectionEstablishment = false
-    // What was cut off is noticed by its length.
-    configuration.ignoreUncleanSSLShutdown = true
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     let result: Swift.Result<Result, any Error>
     do { result = .success(try await body(HubClient(endpoint: endpoint, http: http))) } catch {

@@ -24,7 +24,7 @@ struct AddedTokenScanner: Sendable {
   }
 
   private let tokens: [AddedToken]
-  private let trie = PieceTrie()
+  private let trie: PieceTrie
   private let hasOnlySpecials: Bool
 
   var isEmpty: Bool { tokens.isEmpty }
@@ -32,9 +32,7 @@ struct AddedTokenScanner: Sendable {
   /// - Parameter tokens: their spellings as they stand in the texts that will be scanned.
   init(_ tokens: [AddedToken]) {
     self.tokens = tokens
-    for (index, token) in tokens.enumerated() where !token.spelling.isEmpty {
-      trie.insert(token.spelling, token: Int32(index))
-    }
+    trie = PieceTrie(tokens.enumerated().lazy.map { (bytes: $0.element.spelling, token: Int32($0.offset)) })
     hasOnlySpecials = tokens.allSatisfy { $0.isSpecial }
   }
 

@@ -5,8 +5,6 @@
 // each maximal part of a character (as Python and Swift do) or, for SentencePiece, for each byte; only a byte-level model
 // without normalizer takes it as it is.
 
-internal import Core
-
 /// A tokenizer made of parts; immutable, any number of threads may encode at once.
 public final class PipelineTokenizer: Tokenizer {
   enum Decoding: Sendable {
@@ -27,8 +25,8 @@ public final class PipelineTokenizer: Tokenizer {
     var roles = TokenRoles()
     /// Whether the normalizer takes bytes that are not UTF-8.
     var repairsByteByByte = false
-    /// The tokenizer.json that all this was read from.
-    var source: MappedFile?
+    /// Gives the tokenizer.json that all this was read from.
+    var source: (@Sendable () -> [UInt8])?
   }
 
   public let vocabularySize: Int
@@ -195,6 +193,6 @@ public final class PipelineTokenizer: Tokenizer {
     }
   }
 
-  /// The tokenizer.json that this was read from, if it was.
-  var source: MappedFile? { parts.source }
+  /// The text of the tokenizer.json that this was read from, if it was.
+  var source: [UInt8]? { parts.source?() }
 }

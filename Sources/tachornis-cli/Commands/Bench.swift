@@ -1,6 +1,7 @@
 // `tachornis bench`: how close each kernel comes to the limits of this machine.
 
 internal import ArgumentParser
+internal import FoundationEssentials
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -16,7 +17,7 @@ struct BenchCommand: ParsableCommand {
         tachornis bench --filter "matmul bf16"
         tachornis bench --filter peaks
         tachornis bench --json --threads 1 > bench.jsonl
-        tachornis bench --vocabulary gpt2.tiktoken --text book.txt
+        tachornis bench --vocabulary tokenizer.json --vocabulary gpt2.tiktoken --text book.txt
         tachornis bench --model llama-Q4_K_M.gguf --prompt 512 --tokens 64
       """)
 
@@ -25,7 +26,8 @@ struct BenchCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only kernels whose 'name type shape variant' contains this; 'peaks' for none.", valueName: "text"))
+      "Only kernels whose 'name type shape variant' contains this; 'peaks' for none, 'tokenizers' for all vocabularies and texts in tokenizers/ and text/ of the folder that TACHORNIS_DATA names.",
+      valueName: "text"))
   var filter = ""
 
   @Option(help: ArgumentHelp("Threads to compute with. (default: the number of processors)", valueName: "n"))
@@ -34,8 +36,10 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Seconds of timing per kernel and shape.", valueName: "seconds"))
   var seconds = 0.5
 
-  @Option(help: ArgumentHelp("Measure encoding with this .tiktoken file instead of kernels.", valueName: "file"))
-  var vocabulary: String?
+  @Option(
+    help: ArgumentHelp(
+      "Measure encoding and decoding with this tokenizer instead of kernels; may be repeated.", valueName: "path"))
+  var vocabulary: [String] = []
 
   @Option(help: ArgumentHelp("A text to encode; may be repeated.", valueName: "file"))
   var text: [String] = []
@@ -51,7 +55,7 @@ struct BenchCommand: ParsableCommand {
 
   func validate() throws {
     if prompt < 1 || tokens < 1 { throw ValidationError("--prompt and --tokens must be 1 or more") }
-    if (vocabulary == nil) != text.isEmpty {
+    if vocabulary.isEmpty != text.isEmpty {
       throw ValidationError("--vocabulary and --text belong together: the one says how to encode, the other what")
     }
     if let threads, !(1...1024).contains(threads) {
@@ -63,8 +67,8 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
-    if let vocabulary {
-      try runTokenizerBenchmark(vocabulary: vocabulary, texts: text, json: json, seconds: seconds) { print($0) }
+    if let tokenizers = try tokenizers() {
+      try tokenizers.run(json: json, seconds: seconds) { print($0) }
       return
     }
     if let model {
@@ -77,5 +81,15 @@ struct BenchCommand: ParsableCommand {
     if measured == 0, filter != "peaks" {
       throw ValidationError("no kernel matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")
     }
+  }
+
+  private func tokenizers() throws -> TokenizerBenchmark? {
+    if !vocabulary.isEmpty { return TokenizerBenchmark(vocabularies: vocabulary, texts: text) }
+    guard filter == "tokenizers" else { return nil }
+    guard let folder = ProcessInfo.processInfo.environment["TACHORNIS_DATA"] else {
+      throw ValidationError(
+        "set TACHORNIS_DATA to a folder with tokenizers/ and text/, or give --vocabulary and --text")
+    }
+    return try TokenizerBenchmark(folder: folder)
   }
 }

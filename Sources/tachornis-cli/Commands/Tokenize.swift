@@ -57,13 +57,34 @@ struct Tokenize: ParsableCommand {
   struct Encode: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Print the tokens of standard input or a file, separated by spaces.",
-      discussion: "Example:\n  echo 'Hello there' | tachornis tokenize encode --tokenizer tokenizer.json")
+      discussion: """
+        Examples:
+          echo 'Hello there' | tachornis tokenize encode --tokenizer tokenizer.json
+          echo '"one\\nor two lines"' | tachornis tokenize encode --tokenizer tokenizer.json --json --specials
+        """)
 
     @OptionGroup var options: TokenizerOptions
 
+    @Flag(help: "Each line is a JSON string; prints a JSON list of tokens for each.")
+    var json = false
+
+    @Flag(help: "Read special tokens in the text as such, and put those around it that the model was trained with.")
+    var specials = false
+
     func run() throws {
-      let tokens = try options.open().encode(options.readInput())
-      writeOutput(tokens.map { String($0) }.joined(separator: " ") + "\n")
+      let tokenizer = try options.open()
+      func tokens(_ text: [UInt8]) -> [Int32] {
+        let tokens = tokenizer.encode(text, specials: specials ? .recognized : .asText)
+        return specials ? tokenizer.addSpecials(tokens, nil).tokens : tokens
+      }
+      guard json else {
+        writeOutput(tokens(try options.readInput()).map { String($0) }.joined(separator: " ") + "\n")
+        return
+      }
+      for line in try options.readLines() {
+        guard let text = line.string else { throw CommandError("A line is \(line.kind) instead of a JSON string.") }
+        writeOutput("[" + tokens(Array(text.utf8)).map { String($0) }.joined(separator: ",") + "]\n")
+      }
     }
   }
 
@@ -74,17 +95,33 @@ struct Tokenize: ParsableCommand {
 
     @OptionGroup var options: TokenizerOptions
 
+    @Flag(help: "Each line is a JSON list of tokens; prints a JSON string for each.")
+    var json = false
+
+    @Flag(help: "Leave special tokens out.")
+    var skipSpecials = false
+
     func run() throws {
-      let words = String(decoding: try options.readInput(), as: UTF8.self).split(whereSeparator: \.isWhitespace)
       let tokenizer = try options.open()
-      let tokens = try words.map { word in
-        guard let token = Int32(word), token >= 0, token < tokenizer.vocabularySize else {
-          throw CommandError(
-            "'\(word.prefix(40))' is no token: tokens are numbers from 0 to \(tokenizer.vocabularySize - 1).")
+      func text(_ words: [String]) throws -> String {
+        let tokens = try words.map { word in
+          guard let token = Int32(word), token >= 0, token < tokenizer.vocabularySize else {
+            throw CommandError(
+              "'\(word.prefix(40))' is no token: tokens are numbers from 0 to \(tokenizer.vocabularySize - 1).")
+          }
+          return token
         }
-        return token
+        return tokenizer.decode(tokens, skippingSpecials: skipSpecials)
       }
-      writeOutput(tokenizer.decode(tokens))
+      guard json else {
+        let input = String(decoding: try options.readInput(), as: UTF8.self)
+        writeOutput(try text(input.split(whereSeparator: \.isWhitespace).map(String.init)))
+        return
+      }
+      for line in try options.readLines() {
+        guard let tokens = line.array else { throw CommandError("A line is \(line.kind) instead of a list of tokens.") }
+        writeOutput(JSONValue.string(try text(tokens.map { $0.json })).json + "\n")
+      }
     }
   }
 
@@ -117,6 +154,15 @@ struct TokenizerOptions: ParsableArguments {
 
   func open() throws -> any Tokenizer {
     try TokenizerFile.read(path: tokenizer, splitRule: split)
+  }
+
+  /// The lines of the input as JSON.
+  func readLines() throws -> [JSONValue] {
+    try readInput().split(separator: 0x0A).enumerated().map { number, line in
+      do throws(JSONError) { return try JSONValue(parsing: String(decoding: line, as: UTF8.self)) } catch {
+        throw CommandError("Line \(number + 1) is not JSON: \(error.message).")
+      }
+    }
   }
 
   func readInput() throws -> [UInt8] {

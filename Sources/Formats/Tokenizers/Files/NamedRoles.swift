@@ -30,7 +30,20 @@ struct NamedRoles: Sendable {
 
   private static func spelling(_ value: JSONValue?) -> String? { value?.string ?? value?["content"]?.string }
 
-  private static func value(_ path: String) throws(FormatsError) -> JSONValue? {
+  /// Takes the spellings of roles that have none.
+  mutating func fill(_ defaults: [(name: String, spelling: String)]) {
+    func fill(_ role: inout String?, _ names: String...) {
+      role = role ?? defaults.first { names.contains($0.name) }?.spelling
+    }
+    fill(&beginOfText, "bos_token", "cls_token")
+    fill(&endOfText, "eos_token", "sep_token")
+    fill(&unknown, "unk_token")
+    fill(&padding, "pad_token")
+    fill(&mask, "mask_token")
+  }
+
+  /// The JSON of a file; nil if there is none.
+  static func value(_ path: String) throws(FormatsError) -> JSONValue? {
     let file: MappedFile
     do throws(FileError) { file = try MappedFile(path: path) } catch {
       if error.code == .missing { return nil }

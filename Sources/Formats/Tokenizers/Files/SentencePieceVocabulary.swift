@@ -65,14 +65,14 @@ struct SentencePieceVocabulary {
   /// Control pieces by their spelling where specials are recognised; pieces of the user always, whole.
   private func addedTokens(_ normalizer: inout SentencePieceNormalizer) -> [AddedToken] {
     var added: [AddedToken] = []
-    let protected = PieceTrie()
+    var protected: [(bytes: [UInt8], token: Int32)] = []
     for index in pieces.indices where !pieces[index].isEmpty {
       let token = Int32(index)
       switch kinds[index] {
       case .control: added.append(AddedToken(spelling: pieces[index], token: token))
       case .userDefined:
         if protectsUserPieces {
-          protected.insert(pieces[index], token: token)
+          protected.append((pieces[index], token))
           if algorithm == .unigram { continue }  // there they are pieces with a very good score
         }
         added.append(
@@ -80,15 +80,12 @@ struct SentencePieceVocabulary {
       default: break
       }
     }
-    if protected.longest > 0 { normalizer.protected = protected }
+    if !protected.isEmpty { normalizer.protected = PieceTrie(protected) }
     return added
   }
 
   private func model(_ fallback: Fallback) -> any SubwordModel {
     var table = pieces
-    let normal = kinds.indices.filter { kinds[$0] == .normal }.map { scores[$0] }
-    // SentencePiece looks for the highest score from the smallest positive number on, so that it is all but zero.
-    let (lowest, highest) = (normal.min() ?? 0, max(normal.max() ?? 0, Float.leastNormalMagnitude))
     switch algorithm {
     case .bytePairs:
       for index in table.indices where kinds[index] != .normal && kinds[index] != .userDefined { table[index] = [] }
@@ -96,15 +93,17 @@ struct SentencePieceVocabulary {
       settings.fallback = fallback
       return CharacterPairModel(table: TokenTable(table), scores: scores, settings: settings)
     case .unigram:
-      var scores = scores
+      var scores = scores.map { Double($0) }
       for index in table.indices {
         switch kinds[index] {
         case .normal: break
-        case .userDefined: scores[index] = Float(Double(Float(table[index].count) * highest) - 0.1)
+        case .userDefined: scores[index] = Double(Float(0.1 * Double(table[index].count - 1)))
         default: table[index] = []
         }
       }
-      return UnigramModel<Float>(table: TokenTable(table), scores: scores, lowest: lowest, fallback: fallback)
+      let lowest = kinds.indices.filter { kinds[$0] == .normal }.map { scores[$0] }.min() ?? 0
+      let settings = UnigramModel.Settings(lowest: lowest, addsFloats: true, fallback: fallback)
+      return UnigramModel(table: TokenTable(table), scores: scores, settings: settings)
     }
   }
 }

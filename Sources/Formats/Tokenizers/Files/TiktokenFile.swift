@@ -17,11 +17,18 @@ package enum TiktokenFile {
     return try BytePairEncoding(tokens: tokens, merges: .vocabulary, splitRule: splitRule, specialTokens: specials)
   }
 
-  /// Reads a file of one of the published encodings, by its name, or of another with `rule`.
-  static func read(path: String, named rule: SplitRule?) throws(FormatsError) -> BytePairEncoding {
+  /// Reads a file with what tokenizer_config.json beside it says about special tokens and the expression that cuts texts
+  /// (`pattern`, or that of a known class); without one a published encoding by its name, or another with `rule`.
+  static func read(path: String, named rule: SplitRule?) throws(FormatsError) -> any Tokenizer {
     let name = path.split(separator: "/").last.map(String.init) ?? path
     let file = try FormatsError.wrappingFile { () throws(FileError) in try MappedFile(path: path) }
     let tokens = try parse(file.text, path: path)
+    let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    if let configuration = try NamedRoles.value(folder + "/tokenizer_config.json"),
+      let described = try described(tokens, configuration, rule, NamedRoles(folder: folder))
+    {
+      return described
+    }
     func make(_ own: SplitRule, _ specials: [String: Int32]) throws(FormatsError) -> BytePairEncoding {
       try BytePairEncoding(tokens: tokens, merges: .vocabulary, splitRule: rule ?? own, specialTokens: specials)
     }
@@ -49,6 +56,28 @@ package enum TiktokenFile {
       return try make(.llama3, specials)
     }
     return try make(.gpt2, [endOfTextSpelling: Int32(tokens.count)])
+  }
+
+  /// The tokenizer that a tokenizer_config.json describes; nil if it says nothing about how texts are cut.
+  private static func described(
+    _ tokens: [[UInt8]], _ configuration: JSONValue, _ rule: SplitRule?, _ names: NamedRoles
+  ) throws(FormatsError) -> (any Tokenizer)? {
+    let rules = [
+      "TikTokenTokenizer": "kimi-k2", "ChatGLM4Tokenizer": "glm4", "QWenTokenizer": "qwen2", "DbrxTokenizer": "dbrx",
+    ]
+    let added = try TokenizerFileContents.addedTokens(byNumber: configuration["added_tokens_decoder"])
+    let steps: [PreTokenizer]
+    if let rule {
+      steps = [.rule(rule)]
+    } else if let pattern = configuration["pattern"]?.string ?? configuration["pat_str"]?.string {
+      steps = [try PipelineTokenizer.cut(pattern)]
+    } else if let name = configuration["tokenizer_class"]?.string.flatMap({ rules[$0] }) {
+      steps = try GGUFTextSplit.named(name).steps
+    } else {
+      return nil
+    }
+    let roles = names.resolved(TokenTable([]), added, unknown: nil)
+    return try PipelineTokenizer(ranks: tokens, steps: steps, added: added, roles: roles, addsBegin: false)
   }
 
   /// Whether a text begins like one of these files: base64, a space, and the number 0.

@@ -143,6 +143,19 @@ struct TokenizerFileContents {
     }
   }
 
+  /// The tokens of an `added_tokens_decoder`: an object of numbers and tokens.
+  static func addedTokens(byNumber value: JSONValue?) throws(FormatsError) -> [AddedToken] {
+    var tokens: [JSONValue] = []
+    for (number, token) in value?.object ?? JSONObject() {
+      guard let number = Int(number), var token = token.object else {
+        throw FormatsError(.malformed, "An entry of added_tokens_decoder is no token with a number.")
+      }
+      token["id"] = .number(JSONNumber(number))
+      tokens.append(.object(token))
+    }
+    return try addedTokens(.array(tokens))
+  }
+
   private static func addedTokens(_ value: JSONValue) throws(FormatsError) -> [AddedToken] {
     var tokens: [AddedToken] = []
     for token in value.array ?? [] {

@@ -5,8 +5,9 @@ internal import Core
 extension TokenizerFileContents {
   /// - Parameters:
   ///   - roles: what the files around this one say about tokens.
-  ///   - file: kept, so that the tokenizer can be written as it was.
-  func tokenizer(_ roles: NamedRoles, _ file: MappedFile) throws(FormatsError) -> any Tokenizer {
+  ///   - source: gives the text of this file, so that the tokenizer can be written as it was.
+  func tokenizer(_ roles: NamedRoles, _ source: @escaping @Sendable () -> [UInt8]) throws(FormatsError) -> any Tokenizer
+  {
     if let characters = characterTokenizer() { return characters }
     let isByteLevel = modelType == "BPE" && worksOnBytes
     let preTokenizer = try TokenizerFileParts.preTokenizer(preTokenizer, spellsBytes: !isByteLevel)
@@ -32,7 +33,7 @@ extension TokenizerFileContents {
       preTokenizer: isByteLevel && !(model is ByteLevelModel)
         ? try TokenizerFileParts.preTokenizer(self.preTokenizer, spellsBytes: true) : preTokenizer,
       model: model, postProcessor: postProcessor, decoding: .chain(decoder), spellings: spellings)
-    parts.source = file
+    parts.source = source
     let size = max(spellings.count, (added.map { Int($0.token) }.max() ?? -1) + 1)
     guard postProcessor.tokens.allSatisfy({ (0..<size).contains(Int($0)) }) else {
       throw FormatsError(.malformed, "Its post-processor adds a token that is not among the \(size) of the vocabulary.")
@@ -111,10 +112,11 @@ extension TokenizerFileContents {
       guard vocabulary.indices.contains(unknown ?? 0) else {
         throw FormatsError(.malformed, "Its unknown token has the number \(unknown ?? 0), which no piece has.")
       }
-      var fallback = Fallback(unknown: unknown.map { Int32($0) })
-      fallback.fusesUnknown = true
-      if model["byte_fallback"]?.bool == true { fallback.bytes = Fallback.byteTokens(in: table) }
-      return UnigramModel<Double>(table: table, scores: scores, lowest: scores.min() ?? 0, fallback: fallback)
+      var settings = UnigramModel.Settings(lowest: scores.min() ?? 0)
+      settings.fallback.unknown = unknown.map { Int32($0) }
+      settings.fallback.fusesUnknown = true
+      if model["byte_fallback"]?.bool == true { settings.fallback.bytes = Fallback.byteTokens(in: table) }
+      return UnigramModel(table: table, scores: scores, settings: settings)
     case "WordPiece":
       guard let unknown else {
         throw FormatsError(.malformed, "Its WordPiece model lacks the token for unknown words.")

@@ -16,8 +16,7 @@ final class CharacterPairModel: SubwordModel {
   private let settings: Settings
   /// Tokens from this number on are characters that have none of their own, but occur in tokens.
   private let firstVirtual: Int32
-  /// Whether U+2581 begins every token that it occurs in, other than after itself, so that texts can be cut before it.
-  private let spaceStartsTokens: Bool
+  private let cutsBeforeSpaces: Bool
   let fingerprint: UInt64
 
   /// Merges as a list of pairs in order of rank, with their results.
@@ -35,7 +34,9 @@ final class CharacterPairModel: SubwordModel {
     rules = MergeRules(pairs: pairs)
     firstVirtual = Int32(table.count)
     self.settings = settings
-    spaceStartsTokens = settings.continuingPrefix.isEmpty && settings.endSuffix.isEmpty && Self.spaceStartsTokens(table)
+    cutsBeforeSpaces =
+      settings.continuingPrefix.isEmpty && settings.endSuffix.isEmpty && !settings.takesWholePieces
+      && SpaceMark.startsTokens(of: table)
     fingerprint = Self.fingerprint(hash, settings)
   }
 
@@ -52,7 +53,7 @@ final class CharacterPairModel: SubwordModel {
     self.table = full
     firstVirtual = Int32(table.count)
     self.settings = settings
-    spaceStartsTokens = Self.spaceStartsTokens(table)
+    cutsBeforeSpaces = SpaceMark.startsTokens(of: table)
     let hash = scores.reduce(table.fingerprint) { Hashing.fold($0, UInt64($1.bitPattern)) }
     fingerprint = Self.fingerprint(hash, settings)
   }
@@ -76,40 +77,9 @@ final class CharacterPairModel: SubwordModel {
     }
   }
 
-  private static func spaceStartsTokens(_ table: TokenTable) -> Bool {
-    let space = SentencePieceNormalizer.space
-    guard space.withUnsafeBytes({ table.token(of: $0) }) != nil else { return false }
-    return table.bytes.withUnsafeBufferPointer { bytes in
-      (0..<table.count).allSatisfy { token in
-        let (start, end) = (Int(table.offsets[token]), Int(table.offsets[token + 1]))
-        var position = start + 1
-        while position + 3 <= end {
-          if isSpace(bytes, position), position < start + 3 || !isSpace(bytes, position - 3) { return false }
-          position += 1
-        }
-        return true
-      }
-    }
-  }
-
-  @inline(__always)
-  private static func isSpace(_ bytes: UnsafeBufferPointer<UInt8>, _ position: Int) -> Bool {
-    bytes[position] == 0xE2 && bytes[position + 1] == 0x96 && bytes[position + 2] == 0x81
-  }
-
-  /// Cuts before each U+2581 that follows another character: no token reaches over such a place.
   func forEachPart(of piece: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void) {
-    guard spaceStartsTokens, !settings.takesWholePieces else { return body(0..<piece.count) }
-    var start = 0
-    var position = 3
-    while position + 3 <= piece.count {
-      if piece[position] == 0xE2, Self.isSpace(piece, position), !Self.isSpace(piece, position - 3) {
-        body(start..<position)
-        start = position
-      }
-      position += 1
-    }
-    body(start..<piece.count)
+    guard cutsBeforeSpaces else { return body(0..<piece.count) }
+    SpaceMark.forEachWord(of: piece, body)
   }
 
   func encode(_ piece: UnsafeBufferPointer<UInt8>, _ scratch: EncodingScratch) {

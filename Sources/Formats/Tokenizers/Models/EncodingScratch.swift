@@ -62,6 +62,8 @@ final class EncodingScratch: @unchecked Sendable {
   private let long: UnsafeMutableRawPointer
   /// Working memory of the merge loop.
   var symbols = SymbolBuffer()
+  /// Working memory of Viterbi's algorithm.
+  private var path = UnsafeMutableBufferPointer<UnigramModel.Step>.allocate(capacity: 256)
 
   init() {
     tokens = .allocate(capacity: capacity)
@@ -75,6 +77,17 @@ final class EncodingScratch: @unchecked Sendable {
     tokens.deallocate()
     short.deallocate()
     long.deallocate()
+    path.deallocate()
+  }
+
+  /// Room for `count` steps; what is in it is left over from the last use.
+  @inline(__always)
+  func steps(_ count: Int) -> UnsafeMutablePointer<UnigramModel.Step> {
+    if count > path.count {
+      path.deallocate()
+      path = .allocate(capacity: max(count, path.count * 2))
+    }
+    return path.baseAddress!
   }
 
   var output: UnsafeBufferPointer<Int32> { UnsafeBufferPointer(start: tokens, count: count) }
@@ -86,6 +99,10 @@ final class EncodingScratch: @unchecked Sendable {
       tokens.deallocate()
       capacity = 1 << 12
       tokens = .allocate(capacity: capacity)
+    }
+    if path.count > 1 << 16 {
+      path.deallocate()
+      path = .allocate(capacity: 256)
     }
   }
 

@@ -30,14 +30,9 @@ final class WordPieceModel: SubwordModel {
   ///   - prefix: how tokens that continue a word are spelled in the table.
   ///   - longestWord: in characters; longer words are unknown.
   init(table: TokenTable, unknown: Int32, prefix: [UInt8], longestWord: Int) {
-    starts = PieceTrie(minimumCapacity: table.count * 2)
-    continuations = PieceTrie(minimumCapacity: table.count)
-    for token in 0..<Int32(table.count) where !table[token].isEmpty {
-      starts.insert(table[token], token: token)
-      if table[token].starts(with: prefix), table[token].count > prefix.count {
-        continuations.insert(table[token].dropFirst(prefix.count), token: token)
-      }
-    }
+    starts = PieceTrie(table)
+    let continuing = (0..<Int32(table.count)).lazy.filter { table[$0].starts(with: prefix) }
+    continuations = PieceTrie(continuing.map { (bytes: table[$0].dropFirst(prefix.count), token: $0) })
     self.unknown = unknown
     self.longestWord = longestWord
     fingerprint = Hashing.fold(Hashing.fold(table.fingerprint, UInt64(unknown)), UInt64(longestWord))

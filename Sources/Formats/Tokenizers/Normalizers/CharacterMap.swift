@@ -5,9 +5,11 @@
 // left by 8 more if bit 9 is set; the low byte is the label; bit 31 marks a value. Every index is checked, since the map
 // comes from a file.
 
-struct CharacterMap: Sendable {
+struct CharacterMap: Sendable, CustomStringConvertible {
   private let units: [UInt32]
   private let replacements: [UInt8]
+  /// The ASCII characters that stay as they are if another one, or nothing, follows.
+  private let kept: ScalarSet.ASCII
 
   init(_ bytes: [UInt8]) throws(FormatsError) {
     func word(_ at: Int) -> UInt32 { (0..<4).reduce(0) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) } }
@@ -15,14 +17,35 @@ struct CharacterMap: Sendable {
       throw FormatsError(.malformed, "The character map of the tokenizer is cut off: \(bytes.count) bytes.")
     }
     let size = Int(word(0))
-    units = stride(from: 4, to: 4 + size, by: 4).map { word($0) }
+    let units = stride(from: 4, to: 4 + size, by: 4).map { word($0) }
+    var kept = ScalarSet.ASCII()
+    for first in 0..<128 as Range<UInt8> {
+      let isKey = (0..<128 as Range<UInt8>).contains { second in
+        var length = 0
+        [first, second].withUnsafeBufferPointer { text in
+          Self.forEachPrefix(of: text, 0, upTo: 2, units) { end, _ in
+            length = end
+            return false
+          }
+        }
+        return length > 0
+      }
+      if !isKey { kept.insert(UInt32(first)) }
+    }
+    self.units = units
+    self.kept = kept
     replacements = Array(bytes[(4 + size)...])
+  }
+
+  /// Different for different maps, and short.
+  var description: String {
+    "\(units.withUnsafeBytes { Hashing.bytes($0) }) \(replacements.withUnsafeBytes { Hashing.bytes($0) })"
   }
 
   /// Calls `body` with the length and value of each key in `text` from `start`, shortest first, until it returns false.
   @inline(__always)
-  private func forEachPrefix(
-    of text: UnsafeBufferPointer<UInt8>, _ start: Int, upTo end: Int, _ body: (Int, Int) -> Bool
+  private static func forEachPrefix(
+    of text: UnsafeBufferPointer<UInt8>, _ start: Int, upTo end: Int, _ units: [UInt32], _ body: (Int, Int) -> Bool
   ) {
     units.withUnsafeBufferPointer { units in
       guard let root = units.first else { return }
@@ -44,73 +67,88 @@ struct CharacterMap: Sendable {
     }
   }
 
-  private func replacement(_ value: Int) -> ArraySlice<UInt8> {
-    guard value < replacements.count else { return [] }
-    return replacements[value...].prefix { $0 != 0 }
+  /// Appends the replacement at `value`.
+  private func append(_ value: Int, to output: inout [UInt8]) {
+    var position = value
+    while position < replacements.count, replacements[position] != 0 {
+      output.append(replacements[position])
+      position += 1
+    }
   }
 
-  /// The longest key in `text` at `start` and what replaces it (SentencePiece's rule).
-  func longestMatch(
-    _ text: UnsafeBufferPointer<UInt8>, from start: Int
-  ) -> (length: Int, replacement: ArraySlice<UInt8>)? {
+  /// Whether the byte at `position` is ASCII, stays as it is, and belongs to no longer key or grapheme.
+  @inline(__always)
+  func keeps(_ text: UnsafeBufferPointer<UInt8>, _ position: Int) -> Bool {
+    let byte = text[position]
+    let next = position &+ 1 < text.count ? text[position &+ 1] : 0
+    return (byte | next) < 0x80 && kept.contains(UInt32(byte)) && !(byte == 0x0D && next == 0x0A)
+  }
+
+  /// Appends what replaces the longest key in `text` at `start`, and returns the length of the key (SentencePiece's
+  /// rule); nil if there is none.
+  func appendLongestMatch(
+    _ text: UnsafeBufferPointer<UInt8>, from start: Int, to output: inout [UInt8]
+  ) -> Int? {
     var best: (length: Int, value: Int)?
-    forEachPrefix(of: text, start, upTo: text.count) { length, value in
+    Self.forEachPrefix(of: text, start, upTo: text.count, units) { length, value in
       best = (length, value)
       return true
     }
-    return best.map { ($0.length, replacement($0.value)) }
+    guard let best else { return nil }
+    append(best.value, to: &output)
+    return best.length
   }
 
-  /// What replaces a grapheme or character: the value of the shortest key that it starts with (Hugging Face's rule).
-  private func replacement(for text: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> ArraySlice<UInt8>? {
+  /// Appends what replaces a grapheme or character: the value of the shortest key that it starts with (Hugging Face's
+  /// rule). False if there is none.
+  private func appendReplacement(
+    for text: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, to output: inout [UInt8]
+  ) -> Bool {
     var found: Int?
-    forEachPrefix(of: text, range.lowerBound, upTo: range.upperBound) { _, value in
+    Self.forEachPrefix(of: text, range.lowerBound, upTo: range.upperBound, units) { _, value in
       found = value
       return false
     }
-    return found.map { replacement($0) }
+    guard let found else { return false }
+    append(found, to: &output)
+    return true
   }
 
   /// Normalises as Hugging Face's `Precompiled` does: graphemes of up to five bytes at once, else character by character.
   func apply(_ text: inout [UInt8]) {
     var output: [UInt8] = []
-    output.reserveCapacity(text.count)
-    func append(_ buffer: UnsafeBufferPointer<UInt8>, _ grapheme: Range<Int>) {
-      if grapheme.count < 6, let replacement = replacement(for: buffer, grapheme) {
-        output.append(contentsOf: replacement)
-        return
-      }
-      var position = grapheme.lowerBound
-      while position < grapheme.upperBound {
-        let length = UTF8Scan.scalar(buffer.baseAddress!, position, buffer.count).length
-        let end = position + length
-        if let replacement = replacement(for: buffer, position..<end) {
-          output.append(contentsOf: replacement)
-        } else {
-          while position < end {
-            output.append(buffer[position])
-            position += 1
-          }
+    output.reserveCapacity(text.count + 16)
+    text.withUnsafeBufferPointer { text in
+      var position = 0
+      while position < text.count {
+        if keeps(text, position) {
+          output.append(text[position])
+          position += 1
+          continue
         }
-        position = end
-      }
-    }
-    text.withUnsafeBufferPointer { buffer in
-      if buffer.allSatisfy({ $0 < 0x80 }) {
-        var position = 0
-        while position < buffer.count {
-          let isPair = buffer[position] == 13 && position + 1 < buffer.count && buffer[position + 1] == 10
-          append(buffer, position..<position + (isPair ? 2 : 1))
-          position += isPair ? 2 : 1
+        // Between two ASCII characters, other than a line's end of two, there is always a boundary of graphemes.
+        var end = position + 1
+        while end < text.count, text[end - 1] | text[end] >= 0x80 || text[end - 1] == 0x0D && text[end] == 0x0A {
+          end += 1
         }
-      } else {
-        var position = 0
-        for character in String(decoding: buffer, as: UTF8.self) {
-          append(buffer, position..<position + character.utf8.count)
+        for character in String(decoding: text[position..<end], as: UTF8.self) {
+          append(position..<position + character.utf8.count, of: text, to: &output)
           position += character.utf8.count
         }
       }
     }
     text = output
+  }
+
+  private func append(_ grapheme: Range<Int>, of text: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
+    if grapheme.count < 6, appendReplacement(for: text, grapheme, to: &output) { return }
+    var position = grapheme.lowerBound
+    while position < grapheme.upperBound {
+      let end = position + UTF8Scan.scalar(text.baseAddress!, position, text.count).length
+      if !appendReplacement(for: text, position..<end, to: &output) {
+        output.append(contentsOf: text[position..<end])
+      }
+      position = end
+    }
   }
 }

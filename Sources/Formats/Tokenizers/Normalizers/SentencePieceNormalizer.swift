@@ -18,7 +18,7 @@ struct SentencePieceNormalizer: Sendable {
   func apply(_ text: inout [UInt8]) {
     guard !text.isEmpty else { return }
     var output: [UInt8] = []
-    output.reserveCapacity(text.count + text.count / 4 + 8)
+    output.reserveCapacity(text.count + text.count / 2 + 8)
     text.withUnsafeBufferPointer { normalize($0, into: &output) }
     text = output
   }
@@ -35,33 +35,62 @@ struct SentencePieceNormalizer: Sendable {
       }
       if position == text.count { return }
     }
-    let space = escapesSpaces ? Self.space : [0x20]
-    if addsDummyPrefix, !spaceIsSuffix { output.append(contentsOf: space) }
+    if addsDummyPrefix, !spaceIsSuffix { appendSpace(to: &output) }
     var followsSpace = removesExtraSpaces
+    var characters: [UInt8] = []
     while position < text.count {
-      let start = output.count
-      position += step(text, position, &output)
-      let end = output.count
-      if end == start { continue }
-      if end == start + 1, output[start] != 0x20 {  // what most text is made of
-        followsSpace = false
-      } else {
-        let dropped = followsSpace ? output[start...].prefix { $0 == 0x20 }.count : 0
-        let kept = Array(output[(start + dropped)...])
-        output.removeLast(end - start)
-        for byte in kept {
-          if byte == 0x20 { output.append(contentsOf: space) } else { output.append(byte) }
+      if isKept(text, position) {  // what most text is made of
+        if text[position] != 0x20 {
+          output.append(text[position])
+          followsSpace = false
+        } else if !followsSpace {
+          appendSpace(to: &output)
+          followsSpace = removesExtraSpaces
         }
-        if let last = kept.last { followsSpace = last == 0x20 }
+        position += 1
+        continue
       }
-      if !removesExtraSpaces { followsSpace = false }
+      characters.removeAll(keepingCapacity: true)
+      position += step(text, position, &characters)
+      var isAtStart = true
+      for byte in characters {
+        if byte != 0x20 {
+          output.append(byte)
+        } else if isAtStart, followsSpace {
+          continue
+        } else {
+          appendSpace(to: &output)
+        }
+        isAtStart = false
+      }
+      if !isAtStart { followsSpace = removesExtraSpaces && characters.last == 0x20 }
     }
     if removesExtraSpaces {
+      let space = escapesSpaces ? Self.space : [0x20]
       while output.count >= space.count, output.suffix(space.count).elementsEqual(space) {
         output.removeLast(space.count)
       }
     }
-    if addsDummyPrefix, spaceIsSuffix { output.append(contentsOf: space) }
+    if addsDummyPrefix, spaceIsSuffix { appendSpace(to: &output) }
+  }
+
+  @inline(__always)
+  private func appendSpace(to output: inout [UInt8]) {
+    if escapesSpaces {
+      output.append(0xE2)
+      output.append(0x96)
+      output.append(0x81)
+    } else {
+      output.append(0x20)
+    }
+  }
+
+  /// Whether the byte at `position` is a character that stands for itself.
+  @inline(__always)
+  private func isKept(_ text: UnsafeBufferPointer<UInt8>, _ position: Int) -> Bool {
+    if protected != nil { return false }
+    guard let map else { return text[position] < 0x80 }
+    return map.keeps(text, position)
   }
 
   /// Appends what stands at `position`, normalised but with plain spaces, and returns how many bytes were read.
@@ -70,10 +99,7 @@ struct SentencePieceNormalizer: Sendable {
       output.append(contentsOf: text[position..<position + length])
       return length
     }
-    if let match = map?.longestMatch(text, from: position) {
-      output.append(contentsOf: match.replacement)
-      return match.length
-    }
+    if let length = map?.appendLongestMatch(text, from: position, to: &output) { return length }
     let (value, length) = UTF8Scan.scalar(text.baseAddress!, position, text.count)
     if length == 1, value < 0x80 {
       output.append(text[position])

@@ -28,10 +28,14 @@ struct Pattern: Sendable {
   let instructions: [Instruction]
   let sets: [ScalarSet]
   let slots: Int
+  /// The ASCII characters that a match can begin with; nil: a match may be empty.
+  private let first: ScalarSet.ASCII?
 
   init(_ source: String) throws(FormatsError) {
     var compiler = PatternCompiler()
-    try compiler.compile(try PatternParser.parse(source), source)
+    let node = try PatternParser.parse(source)
+    first = node.isNullable ? nil : node.firstASCII
+    try compiler.compile(node, source)
     self.source = source
     instructions = compiler.instructions
     sets = compiler.sets
@@ -45,6 +49,9 @@ struct Pattern: Sendable {
     var position = 0
     var lastEnd = -1
     while position <= text.count {
+      if let first {
+        while position < text.count, text[position] < 0x80, !first.contains(UInt32(text[position])) { position += 1 }
+      }
       if let end = matcher.match(at: position), end > position || end != lastEnd {
         body(position..<end)
         lastEnd = end

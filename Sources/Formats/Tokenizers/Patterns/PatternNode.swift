@@ -47,6 +47,26 @@ indirect enum PatternNode: Sendable {
     }
   }
 
+  /// The ASCII characters that a match which consumes something can begin with.
+  var firstASCII: ScalarSet.ASCII {
+    switch self {
+    case .empty, .look, .assertion: return ScalarSet.ASCII()
+    case .set(let set): return set.ascii
+    case .sequence(let parts):
+      var first = ScalarSet.ASCII()
+      for part in parts {
+        first.formUnion(part.firstASCII)
+        if !part.isNullable { break }
+      }
+      return first
+    case .alternatives(let parts):
+      var first = ScalarSet.ASCII()
+      for part in parts { first.formUnion(part.firstASCII) }
+      return first
+    case .repeated(let body, _), .atomic(let body): return body.firstASCII
+    }
+  }
+
   /// Whether it may match without consuming anything.
   var isNullable: Bool {
     switch self {

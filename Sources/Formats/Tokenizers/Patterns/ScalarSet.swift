@@ -23,24 +23,37 @@ struct ScalarSet: Sendable {
     case script([ClosedRange<UInt32>])
   }
 
+  /// A bit for each of the first 128 scalars.
+  struct ASCII: Sendable {
+    private var low: UInt64 = 0
+    private var high: UInt64 = 0
+
+    mutating func insert(_ value: UInt32) {
+      if value < 64 { low |= 1 << UInt64(value) } else { high |= 1 << UInt64(value - 64) }
+    }
+
+    mutating func formUnion(_ other: ASCII) {
+      low |= other.low
+      high |= other.high
+    }
+
+    /// - Parameter value: below 128.
+    @inline(__always)
+    func contains(_ value: UInt32) -> Bool { (value < 64 ? low : high) &>> UInt64(value & 63) & 1 != 0 }
+  }
+
   let item: Item
-  private let ascii: (UInt64, UInt64)
+  let ascii: ASCII
 
   init(_ item: Item) {
     self.item = item
-    var bits: (UInt64, UInt64) = (0, 0)
-    for value in 0..<128 as Range<UInt32> where Self.contains(item, value) {
-      if value < 64 { bits.0 |= 1 << UInt64(value) } else { bits.1 |= 1 << UInt64(value - 64) }
-    }
-    ascii = bits
+    var ascii = ASCII()
+    for value in 0..<128 as Range<UInt32> where Self.contains(item, value) { ascii.insert(value) }
+    self.ascii = ascii
   }
 
   @inline(__always)
-  func contains(_ value: UInt32) -> Bool {
-    if value < 64 { return ascii.0 &>> UInt64(value) & 1 != 0 }
-    if value < 128 { return ascii.1 &>> UInt64(value &- 64) & 1 != 0 }
-    return Self.contains(item, value)
-  }
+  func contains(_ value: UInt32) -> Bool { value < 128 ? ascii.contains(value) : Self.contains(item, value) }
 
   private static func contains(_ item: Item, _ value: UInt32) -> Bool {
     switch item {
