@@ -6,8 +6,9 @@
 
 #include "matmul_kernels.h"
 
-// Bytes of B in a task: several tasks for each thread, of at most so many bytes and of at least so many.
-enum { TASK_BYTES = 512 << 10, LEAST_BYTES = 64 << 10, TASKS = 8 };
+// Tasks for each thread, and the least bytes of B in one. A task asks for what it reads next while it computes, but not for
+// what another task begins with, so the first columns of each come late: tasks are as long as may be.
+enum { TASKS = 2, LEAST_BYTES = 64 << 10 };
 // Bytes of B below which no other thread is told to help.
 #define SERIAL_BYTES ((int64_t)96 << 10)
 enum { COLUMNS = 16 };
@@ -48,7 +49,7 @@ void ck_matmul_stream(const ck_matmul_kernel *kernel, ck_pool *pool, const ck_ma
   int64_t column_bytes = m->k * ck_type_size(m->type_b), bytes = m->n * column_bytes;
   if (bytes < SERIAL_BYTES) pool = NULL;
   int64_t wanted = bytes / (TASKS * ck_pool_threads(pool));
-  wanted = wanted < LEAST_BYTES ? LEAST_BYTES : wanted > TASK_BYTES ? TASK_BYTES : wanted;
+  if (wanted < LEAST_BYTES) wanted = LEAST_BYTES;
   int64_t groups = wanted / (COLUMNS * column_bytes);
   stream s = {.kernel = kernel, .m = m, .a = scratch, .columns = (groups < 1 ? 1 : groups) * COLUMNS};
   ck_pool_run(pool, divide_up(m->n, s.columns), task, &s);
