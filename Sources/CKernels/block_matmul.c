@@ -17,12 +17,15 @@ static bool in_integers(const ck_block_matmul_arguments *a) {
   return !a->exact && ck_block_layout_of(a->format).sub > 0;
 }
 
+static int64_t weight_bytes(const ck_block_matmul_arguments *a) { return a->n * ck_block_row_bytes(a->format, a->k); }
+
 static size_t aligned(int64_t bytes) { return (size_t)ck_round_up(bytes, 64); }
 
-// Columns of a task for few rows of x. Each is computed by itself, so the cut may depend on the number of threads.
-static int64_t columns_per_task(const ck_context *context, const ck_block_matmul_arguments *a) {
+// Columns of a task for few rows of x, `bytes` of weights being read in the region. Each column is computed by itself, so the
+// cut may depend on the number of threads.
+static int64_t columns_per_task(const ck_context *context, const ck_block_matmul_arguments *a, int64_t bytes) {
   int64_t row_bytes = ck_max(1, ck_block_row_bytes(a->format, a->k));
-  int64_t share = ck_ceil_div(a->n * row_bytes, 2 * ck_threads(context));
+  int64_t share = ck_ceil_div(bytes, 2 * ck_threads(context));
   return ck_ceil_div(ck_max(TASK_BYTES_LEAST, ck_min(TASK_BYTES_MOST, share)), row_bytes);
 }
 
@@ -85,35 +88,91 @@ static void quantize_task(void *argument, int64_t index, int worker) {
   p->quantize(p->arguments, begin, ck_min(p->per_task, p->x.rows - begin), &p->x);
 }
 
+// Products with one x in one region: their tasks one after another.
+typedef struct {
+  int64_t count;
+  integer_plan plans[CK_BLOCK_MATMULS];
+  int64_t ends[CK_BLOCK_MATMULS];  // tasks up to and with each product
+  size_t scratch_x, scratch_per_worker;
+} integer_plans;
+
 static void columns_task(void *argument, int64_t index, int worker) {
-  const integer_plan *p = argument;
-  int64_t begin = index * p->per_task;
+  const integer_plans *all = argument;
+  int product = 0;
+  while (index >= all->ends[product]) product += 1;
+  const integer_plan *p = &all->plans[product];
+  int64_t begin = (index - (product > 0 ? all->ends[product - 1] : 0)) * p->per_task;
   p->columns(
     p->arguments, &p->x, begin, ck_min(p->per_task, p->arguments->n - begin),
-    p->scratch + (size_t)worker * p->scratch_per_worker);
+    p->scratch + (size_t)worker * all->scratch_per_worker);
 }
 
-static void integer_product(const ck_context *context, const ck_block_matmul_arguments *a, void *scratch) {
-  integer_plan plan;
-  plan_integers(context, a, &plan);
-  ck_block_activations *x = &plan.x;
+static bool same_activations(const ck_block_activations *a, const ck_block_activations *b, int zero_a, int zero_b) {
+  return a->panels == b->panels && a->sub == b->sub && a->half == b->half && zero_a == zero_b
+    && memcmp(a->places, b->places, sizeof a->places) == 0;
+}
+
+// The product before `product` whose activations it can use, or itself.
+static int64_t owner_of(const integer_plans *all, int64_t product) {
+  for (int64_t other = 0; other < product; other++) {
+    const integer_plan *p = &all->plans[product], *q = &all->plans[other];
+    int zero = ck_block_layout_of(p->arguments->format).zero;
+    if (same_activations(&p->x, &q->x, zero, ck_block_layout_of(q->arguments->format).zero)) return other;
+  }
+  return product;
+}
+
+static void plan_all(
+    const ck_context *context, int64_t count, const ck_block_matmul_arguments *arguments, integer_plans *all) {
+  all->count = count;
+  all->scratch_x = all->scratch_per_worker = 0;
+  for (int64_t i = 0; i < count; i++) {
+    size_t bytes = plan_integers(context, &arguments[i], &all->plans[i]);
+    if (owner_of(all, i) == i) all->scratch_x += bytes;
+    if (all->plans[i].scratch_per_worker > all->scratch_per_worker) {
+      all->scratch_per_worker = all->plans[i].scratch_per_worker;
+    }
+  }
+}
+
+// Places of the activations from `p` on; returns what is behind them.
+static char *place_activations(ck_block_activations *x, char *p) {
   size_t scales = aligned(x->rows * x->subs * 4);
-  char *p = scratch;
   x->codes = (int8_t *)p;
   p += aligned(x->rows * x->width);
   x->scales = (float *)p;
   x->offsets = (int32_t *)(p + scales);
   x->sums = (float *)(p + 2 * scales);
-  plan.scratch = p + 3 * scales;
+  return p + 3 * scales;
+}
 
-  plan.per_task = ck_rows_per_task(a->k, CK_GRAIN);
-  ck_run(context, ck_ceil_div(x->rows, plan.per_task), quantize_task, &plan);
-  if (x->panels) {
-    plan.per_task = ck_block_tile_columns(x);
-  } else {
-    plan.per_task = columns_per_task(context, a);
+static void integer_products(
+    const ck_context *context, int64_t count, const ck_block_matmul_arguments *arguments, void *scratch) {
+  integer_plans all;
+  plan_all(context, count, arguments, &all);
+  char *p = scratch;
+  int64_t bytes = 0, tasks = 0;
+  for (int64_t i = 0; i < count; i++) {
+    integer_plan *plan = &all.plans[i];
+    bytes += weight_bytes(plan->arguments);
+    plan->scratch = (char *)scratch + all.scratch_x;
+    int64_t owner = owner_of(&all, i);
+    if (owner < i) {
+      plan->x = all.plans[owner].x;
+      continue;
+    }
+    p = place_activations(&plan->x, p);
+    plan->per_task = ck_rows_per_task(plan->arguments->k, CK_GRAIN);
+    ck_run(context, ck_ceil_div(plan->x.rows, plan->per_task), quantize_task, plan);
   }
-  ck_run(context, ck_ceil_div(a->n, plan.per_task), columns_task, &plan);
+  for (int64_t i = 0; i < count; i++) {
+    integer_plan *plan = &all.plans[i];
+    plan->per_task =
+      plan->x.panels ? ck_block_tile_columns(&plan->x) : columns_per_task(context, plan->arguments, bytes);
+    tasks += ck_ceil_div(plan->arguments->n, plan->per_task);
+    all.ends[i] = tasks;
+  }
+  ck_run(context, tasks, columns_task, &all);
 }
 
 // Floats
@@ -152,7 +211,7 @@ static void plan_floats(const ck_context *context, const ck_block_matmul_argumen
   if (!p->few && !a->exact && context->bf16 && a->type_x == CK_BF16) p->type = CK_BF16;
   p->scratch_x = aligned(a->m * a->k * ck_type_size(p->type));
   if (p->few) {
-    p->per_task = columns_per_task(context, a);
+    p->per_task = columns_per_task(context, a, weight_bytes(a));
   } else {
     ck_matmul_arguments tile = tile_product(p, 0, TILE);
     p->scratch_per_worker = tile_bytes(p) + aligned((int64_t)ck_matmul_serial_scratch(context, &tile));
@@ -191,22 +250,50 @@ static void float_product(const ck_context *context, const ck_block_matmul_argum
   ck_run(context, ck_ceil_div(a->n, plan.per_task), float_task, &plan);
 }
 
-size_t ck_block_matmul_scratch(const ck_context *context, const ck_block_matmul_arguments *arguments) {
-  size_t workers = (size_t)ck_threads(context);
-  if (in_integers(arguments)) {
-    integer_plan plan;
-    size_t activations = plan_integers(context, arguments, &plan);
-    return activations + plan.scratch_per_worker * workers;
+// Whether the products can be one region.
+static bool joined(int64_t count, const ck_block_matmul_arguments *arguments) {
+  for (int64_t i = 0; i < count; i++) {
+    if (!in_integers(&arguments[i])) return false;
   }
+  return count <= CK_BLOCK_MATMULS;
+}
+
+size_t ck_block_matmuls_scratch(
+    const ck_context *context, int64_t count, const ck_block_matmul_arguments *arguments) {
+  size_t workers = (size_t)ck_threads(context), most = 0;
+  if (joined(count, arguments)) {
+    integer_plans all;
+    plan_all(context, count, arguments, &all);
+    return all.scratch_x + all.scratch_per_worker * workers;
+  }
+  for (int64_t i = 0; i < count; i++) {
+    size_t bytes = ck_block_matmul_scratch(context, &arguments[i]);
+    if (bytes > most) most = bytes;
+  }
+  return most;
+}
+
+void ck_block_matmuls(
+    const ck_context *context, int64_t count, const ck_block_matmul_arguments *arguments, void *scratch) {
+  if (count == 0 || arguments->m == 0) return;
+  if (joined(count, arguments)) {
+    integer_products(context, count, arguments, scratch);
+  } else {
+    for (int64_t i = 0; i < count; i++) ck_block_matmul(context, &arguments[i], scratch);
+  }
+}
+
+size_t ck_block_matmul_scratch(const ck_context *context, const ck_block_matmul_arguments *arguments) {
+  if (in_integers(arguments)) return ck_block_matmuls_scratch(context, 1, arguments);
   float_plan plan;
   plan_floats(context, arguments, &plan);
-  return plan.scratch_x + plan.scratch_per_worker * workers;
+  return plan.scratch_x + plan.scratch_per_worker * (size_t)ck_threads(context);
 }
 
 void ck_block_matmul(const ck_context *context, const ck_block_matmul_arguments *arguments, void *scratch) {
   if (arguments->m == 0 || arguments->n == 0) return;
   if (in_integers(arguments)) {
-    integer_product(context, arguments, scratch);
+    integer_products(context, 1, arguments, scratch);
   } else {
     float_product(context, arguments, scratch);
   }

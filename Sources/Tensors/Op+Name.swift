@@ -32,6 +32,7 @@ extension Op {
     case .matmul: "matmul"
     case .dequantize: "dequantize"
     case .blockMatmul: "blockMatmul"
+    case .blockMatmuls: "blockMatmuls"
     case .groupedMatmul: "groupedMatmul"
     case .groupedOuter: "groupedOuter"
     case .softmax: "softmax"
@@ -78,6 +79,7 @@ extension Op {
       ].compactMap(\.self).joined(separator: " ")
     case .dequantize(let format, _): format.name
     case .blockMatmul(let matmul): matmul.format.name + (matmul.exact ? " exact" : "")
+    case .blockMatmuls(let products): products.map(\.format.name).joined(separator: " ")
     case .groupedMatmul(let grouped): grouped.format?.name ?? (grouped.transposed ? "x·wᵀ" : "x·w")
     case .rotary(let rotary): (rotary.interleaved ? "interleaved" : "halves") + (rotary.inverse ? " inverse" : "")
     case .attention(let attention), .attentionGradient(let attention):

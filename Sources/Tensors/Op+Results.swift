@@ -80,6 +80,11 @@ extension Op {
         leading.isEmpty || leading == Array(x.dimensions.dropLast(2)), inputs,
         "there is one matrix, or one a batch of x")
       return [TensorType(matmul.type, Shape(x.dimensions.dropLast() + [weights[-2]], varies: x.varies))]
+    case .blockMatmuls(let products):
+      require(
+        inputs.count == 1 + products.count && inputs.dropFirst().allSatisfy { $0.shape.rank == 2 }, inputs,
+        "x and a matrix for each product are needed")
+      return products.indices.flatMap { Op.blockMatmul(products[$0]).resultTypes([inputs[0], inputs[1 + $0]]) }
     case .groupedMatmul(let grouped):
       let x = inputs[0]
       let weights = grouped.format.map { shape(of: inputs[1], as: $0, inputs) } ?? inputs[1].shape

@@ -75,6 +75,9 @@ public enum Op: Hashable, Sendable {
   /// Made of a `matmul` with `dequantize` by a pass.
   /// `(x [..., m, k], blocks [n, rowBytes] or [..., n, rowBytes]: uint8) -> [..., m, n]`
   case blockMatmul(BlockMatmul)
+  /// Several of them with one x, made by a pass.
+  /// `(x [..., m, k], blocks0 [n0, rowBytes0]: uint8, blocks1, ...) -> [..., m, n0], [..., m, n1], ...`
+  case blockMatmuls([BlockMatmul])
   /// Each row with the matrix of its group; rows stand in the order of their groups, group g has `counts[g]` of them, and rows
   /// beyond all groups give zeros. A pass makes weights that are dequantised the blocks themselves.
   /// `(x [rows, k], weights [groups, n, k] or [groups, k, n], counts [groups]: int32) -> y [rows, n]`

@@ -105,6 +105,26 @@ import Testing
     }
   }
 
+  @Test func `Products of one x with weights in blocks are one instruction with the same bits`() throws {
+    var random = RandomCase("joined block products")
+    let x = Tensor.input("x", TensorType(.float32, [3, 512]))
+    let formats: [BlockFormat] = [.q4K, .q40, .q4K, .q6K, .q80]
+    let blocks = formats.map { Tensor.input("w", TensorType(.uint8, [70, $0.rowBytes(columns: 512)!])) }
+    let outputs = zip(blocks, formats).map { x.linear($0.dequantized($1)) }
+    let program = Program(inputs: [x] + blocks, outputs: outputs)
+    // At most four become one.
+    #expect(program.instructions.map(\.op.name) == ["blockMatmuls", "blockMatmul"], "\(program)")
+    let data = [random.data(.float32, [3, 512])] + formats.map { random.blocks($0, rows: 70, columns: 512) }
+    for backend in Self.backends {
+      let actual = try backend.compile(program).run(data)
+      for index in formats.indices {
+        let alone = Program(inputs: [x, blocks[index]], outputs: [outputs[index]])
+        let expected = try backend.compile(alone).run([data[0], data[1 + index]])[0]
+        expectClose(actual[index], expected, tolerance: 0, "\(backend.name) \(formats[index]) \(random)")
+      }
+    }
+  }
+
   @Test func `A lookup in weights in blocks makes floats of the rows that are asked for`() throws {
     var random = RandomCase("block lookup")
     let blocks = Tensor.input("w", TensorType(.uint8, [11, BlockFormat.q6K.rowBytes(columns: 256)!]))

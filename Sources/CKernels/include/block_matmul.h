@@ -26,4 +26,11 @@ typedef struct {
 size_t ck_block_matmul_scratch(const ck_context *context, const ck_block_matmul_arguments *arguments);
 void ck_block_matmul(const ck_context *context, const ck_block_matmul_arguments *arguments, void *scratch);
 
+// Several products with the same x (pointer, type, m, k, ldx), the bits of each as if alone. Up to CK_BLOCK_MATMULS integer
+// products share one region, and the int8 rows of x where their formats agree about them.
+enum { CK_BLOCK_MATMULS = 4 };
+size_t ck_block_matmuls_scratch(const ck_context *context, int64_t count, const ck_block_matmul_arguments *arguments);
+void ck_block_matmuls(
+  const ck_context *context, int64_t count, const ck_block_matmul_arguments *arguments, void *scratch);
+
 #endif

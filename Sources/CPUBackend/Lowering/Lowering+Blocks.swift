@@ -14,13 +14,7 @@ extension Lowering {
 
   func blockProduct(_ matmul: BlockMatmul) -> Kernel {
     let (x, blocks, y) = (inputTypes[0].shape, inputTypes[1].shape, resultTypes[0].shape)
-    var arguments = ck_block_matmul_arguments()
-    arguments.format = matmul.format.kernels(columns: x[-1])
-    arguments.type_x = inputTypes[0].element.kernels
-    arguments.type_y = resultTypes[0].element.kernels
-    (arguments.n, arguments.k) = (Int64(y[-1]), Int64(x[-1]))
-    (arguments.ldx, arguments.ldy) = (arguments.k, arguments.n)
-    arguments.exact = matmul.exact
+    var arguments = blockArguments(matmul, result: 0)
     // One product for each matrix of blocks; rows of x that share one are one product.
     let matrices = blocks.dimensions.dropLast(2).reduce(1, *)
     let rows = y.dimensions.dropLast().reduce(1, *)
@@ -39,6 +33,40 @@ extension Lowering {
         ck_block_matmul(frame.context, &arguments, frame.scratch)
       }
     }
+  }
+}
+
+extension Lowering {
+  /// Products that share x.
+  func blockProducts(_ products: [BlockMatmul]) -> Kernel {
+    let rows = Int64(inputTypes[0].shape.dimensions.dropLast().reduce(1, *))
+    let prepared = products.indices.map { place in
+      var arguments = blockArguments(products[place], result: place)
+      arguments.m = rows
+      return arguments
+    }
+    let (inputs, results, count) = (inputs, results, Int64(products.count))
+    return Kernel(scratchBytes: ck_block_matmuls_scratch(context, count, prepared)) { frame in
+      var all = prepared
+      for place in all.indices {
+        all[place].x = UnsafeRawPointer(frame[inputs[0]])
+        all[place].blocks = UnsafeRawPointer(frame[inputs[1 + place]])
+        all[place].y = frame[results[place]]
+      }
+      ck_block_matmuls(frame.context, count, all, frame.scratch)
+    }
+  }
+
+  /// Everything but the rows and the addresses.
+  private func blockArguments(_ matmul: BlockMatmul, result: Int) -> ck_block_matmul_arguments {
+    var arguments = ck_block_matmul_arguments()
+    arguments.format = matmul.format.kernels(columns: inputTypes[0].shape[-1])
+    arguments.type_x = inputTypes[0].element.kernels
+    arguments.type_y = resultTypes[result].element.kernels
+    (arguments.n, arguments.k) = (Int64(resultTypes[result].shape[-1]), Int64(inputTypes[0].shape[-1]))
+    (arguments.ldx, arguments.ldy) = (arguments.k, arguments.n)
+    arguments.exact = matmul.exact
+    return arguments
   }
 }
 

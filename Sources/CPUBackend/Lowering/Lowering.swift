@@ -44,6 +44,7 @@ struct Lowering {
     case .matmul(let matmul): return product(matmul)
     case .dequantize(let format, _): return dequantize(format)
     case .blockMatmul(let matmul): return blockProduct(matmul)
+    case .blockMatmuls(let products): return blockProducts(products)
     case .groupedMatmul(let grouped): return groupedMatmul(grouped)
     case .groupedOuter: return groupedOuter()
     case .softmax, .softmaxGradient: return softmax()

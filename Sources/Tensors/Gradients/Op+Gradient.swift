@@ -59,6 +59,7 @@ extension Op {
     case .dequantize: return [nil]
     case .blockMatmul(let matmul):
       return [dy.cast(x[0].element).matmul(x[1].dequantized(matmul.format, x[0].element)), nil]
+    case .blockMatmuls: preconditionFailure("products are joined after differentiation")
     case .groupedMatmul(let grouped):
       let (d, transposed) = (dy.cast(x[0].element), grouped.transposed)
       if let format = grouped.format {

@@ -3,6 +3,7 @@
 /// - Reshapes move out of the way (`SinkReshapes.swift`).
 /// - A transpose in front of a matrix product becomes the product's own.
 /// - Products with weights in blocks read the blocks (`AbsorbBlocks.swift`).
+/// - Products of one x with several weights in blocks become one (`JoinProducts.swift`).
 /// - A cast behind an operation that can write another type becomes that operation's result type (so a widening cast also
 ///   saves a rounding).
 /// - Bias, activation and residual behind a matrix product are done while the product is written.
@@ -13,6 +14,7 @@ extension Program {
     absorbTransposes()
     absorbBlocks(exact: exactBlocks)
     absorbCasts()
+    joinBlockProducts()
     absorbEpilogues()
     joinCrossEntropies()
   }

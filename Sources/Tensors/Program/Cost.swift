@@ -48,6 +48,9 @@ extension Op {
       return Cost(flops: 2 * elements * Double(inputs[0].shape[matmul.transposeA ? -2 : -1]), bytes: bytes)
     case .dequantize: return Cost(flops: 2 * elements, bytes: bytes)
     case .blockMatmul: return Cost(flops: 2 * elements * Double(inputs[0].shape[-1]), bytes: bytes)
+    case .blockMatmuls:
+      let products = results.reduce(0) { $0 + Double($1.shape.count) }
+      return Cost(flops: 2 * products * Double(inputs[0].shape[-1]), bytes: bytes)
     case .groupedMatmul: return Cost(flops: 2 * elements * Double(inputs[0].shape[1]), bytes: bytes)
     case .groupedOuter: return Cost(flops: 2 * read * Double(inputs[1].shape[1]), bytes: bytes)
     case .softmax: return Cost(flops: 5 * elements, bytes: bytes)

@@ -48,6 +48,8 @@ enum ReferenceInterpreter {
     case .matmul(let matmul): return self.matmul(matmul, x, results)
     case .dequantize(let format, _): return [dequantize(format, x[0], results[0])]
     case .blockMatmul(let matmul): return [blockMatmul(matmul, x[0], x[1], results[0])]
+    case .blockMatmuls(let products):
+      return products.indices.map { blockMatmul(products[$0], x[0], x[1 + $0], results[$0]) }
     case .groupedMatmul(let grouped): return [groupedMatmul(grouped, x[0], x[1], x[2], results[0])]
     case .groupedOuter: return [groupedOuter(x[0], x[1], x[2], results[0])]
     case .softmax: return [softmax(x[0])]

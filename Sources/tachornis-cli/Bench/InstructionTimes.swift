@@ -27,6 +27,7 @@ struct InstructionTimes {
     switch instruction.op {
     case .matmul, .blockMatmul, .groupedMatmul:
       name += " " + instruction.inputs.prefix(2).map { "\(program.types[$0])" }.joined(separator: " ")
+    case .blockMatmuls: name += " " + instruction.inputs.map { "\(program.types[$0])" }.joined(separator: " ")
     case .fused(let fusion):
       name += " \(fusion.shape) " + fusion.steps.map(\.op.name).filter { $0 != "constant" }.joined(separator: " ")
     case .attention: name += " \(program.types[instruction.inputs[0]])"

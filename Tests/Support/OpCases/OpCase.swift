@@ -40,7 +40,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
   case unary, binary, compare, select, cast, activationGradient
   case reduce, argMax, cumulativeSum, topK, sort
   case reshape, broadcast, permute, slice, pad, concatenate, split, gather, scatterAdd, update, take, takeAdd
-  case matmul, dequantize, blockMatmul, groupedMatmul, groupedOuter
+  case matmul, dequantize, blockMatmul, blockMatmuls, groupedMatmul, groupedOuter
   case softmax, softmaxGradient, rmsNorm, rmsNormGradient, layerNorm, layerNormGradient, rotary
   case attention, attentionGradient, linearCrossEntropy, adamW
   case fused, custom
@@ -78,6 +78,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
     case .matmul: self = .matmul
     case .dequantize: self = .dequantize
     case .blockMatmul: self = .blockMatmul
+    case .blockMatmuls: self = .blockMatmuls
     case .groupedMatmul: self = .groupedMatmul
     case .groupedOuter: self = .groupedOuter
     case .softmax: self = .softmax
@@ -107,7 +108,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
       .takeAdd:
       movementCases(element, &random)
     case .matmul: matmulCases(element, &random)
-    case .dequantize, .blockMatmul: blockCases(element, &random)
+    case .dequantize, .blockMatmul, .blockMatmuls: blockCases(element, &random)
     case .groupedMatmul, .groupedOuter: element.isFloat ? groupedCases(element, &random) : []
     case .softmax, .softmaxGradient, .rmsNorm, .rmsNormGradient, .layerNorm, .layerNormGradient, .rotary, .adamW:
       element.isFloat ? rowCases(element, &random) : []

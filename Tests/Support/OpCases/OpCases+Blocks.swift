@@ -70,9 +70,23 @@ extension OpFamily {
       }
       let rows = random.choice([0, 1, 2, 5, 8, 9, 17, 33])
       let x = random.data(element, [rows, columns])
+      if self == .blockMatmuls { return blockProducts(x, with: format, &random) }
       let blocks = random.blocks(format, rows: random.extent(), columns: columns)
       let type = random.choice([element, .float32])
       return OpCase(.blockMatmul(BlockMatmul(format: format, type: type, exact: random.bool())), [x, blocks])
     }
+  }
+
+  /// Products of one x, the first with weights in `format`, the others in formats with rows of that length.
+  private func blockProducts(_ x: TensorData, with format: BlockFormat, _ random: inout RandomCase) -> OpCase {
+    let columns = x.shape[-1]
+    let others = BlockFormat.all.filter { columns % ($0.block?.elements ?? 32) == 0 }
+    let formats = [format] + (0..<random.integer(0...4)).map { _ in random.choice(others) }
+    let exact = random.bool()
+    let products = formats.map {
+      BlockMatmul(format: $0, type: random.choice([x.type.element, .float32]), exact: exact)
+    }
+    return OpCase(
+      .blockMatmuls(products), [x] + formats.map { random.blocks($0, rows: random.extent(), columns: columns) })
   }
 }
