@@ -1,5 +1,5 @@
 // Attention for AVX2 and FMA: every type but f64 is computed in f32, in 16 registers of 8.
-#include "attention_internal.h"
+#include "paged_attention_internal.h"
 #include "scalar.h"
 
 #if defined(__x86_64__)
@@ -18,6 +18,7 @@
 #include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
+#include "attention_paged.inc"
 
 #pragma clang attribute pop
 #endif

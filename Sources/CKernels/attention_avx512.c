@@ -1,5 +1,5 @@
 // Attention for AVX-512: every type but f64 is computed in f32.
-#include "attention_internal.h"
+#include "paged_attention_internal.h"
 #include "scalar.h"
 
 #if defined(__x86_64__)
@@ -19,6 +19,7 @@
 #include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
+#include "attention_paged.inc"
 
 #pragma clang attribute pop
 #endif

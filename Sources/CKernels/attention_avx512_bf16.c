@@ -1,5 +1,5 @@
 // Attention for AVX512-BF16: bf16 in pairs (vdpbf16ps); scores, sums and the softmax stay in f32.
-#include "attention_internal.h"
+#include "paged_attention_internal.h"
 #include "scalar.h"
 
 #if defined(__x86_64__)
@@ -22,6 +22,7 @@
 #include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
+#include "attention_paged.inc"
 
 #pragma clang attribute pop
 #endif

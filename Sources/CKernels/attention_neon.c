@@ -1,5 +1,5 @@
 // Attention for AArch64: every type but f64 is computed in f32.
-#include "attention_internal.h"
+#include "paged_attention_internal.h"
 #include "scalar.h"
 
 #if defined(__aarch64__)
@@ -15,5 +15,6 @@
 #include "attention_decode.inc"
 #include "attention_backward.inc"
 #include "attention_schedule.inc"
+#include "attention_paged.inc"
 
 #endif

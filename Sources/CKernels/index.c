@@ -74,7 +74,7 @@ void ck_gather(
 }
 
 typedef struct {
-  int64_t entries, count, bytes, units_per_index, units, units_per_task;  // a unit: one row of `bytes`
+  int64_t entries, count, run, bytes, units_per_index, units, units_per_task;  // a unit: one row of `bytes`
   const char *rows;
   const int32_t *index;
   char *output;
@@ -85,7 +85,7 @@ static void update_task(void *argument, int64_t task, int worker) {
   const update_plan *plan = argument;
   int64_t last = ck_min(plan->units, (task + 1) * plan->units_per_task);
   for (int64_t unit = task * plan->units_per_task; unit < last; unit++) {
-    int64_t outer = unit / plan->count, entry = plan->index[unit / plan->units_per_index] + unit % plan->count;
+    int64_t outer = unit / plan->count, entry = plan->index[unit / plan->units_per_index] + unit % plan->run;
     if (entry < 0 || entry >= plan->entries) continue;
     const char *row = plan->rows + unit * plan->bytes;
     memcpy(plan->output + (outer * plan->entries + entry) * plan->bytes, row, (size_t)plan->bytes);
@@ -102,6 +102,7 @@ void ck_update(
   };
   if (plan.units == 0 || inner == 0) return;
   plan.units_per_index = plan.units / places;
+  plan.run = ck_min(count, plan.units_per_index);
   plan.units_per_task = ck_rows_per_task(inner, CK_GRAIN);
   ck_run(context, ck_ceil_div(plan.units, plan.units_per_task), update_task, &plan);
 }

@@ -99,7 +99,7 @@ public struct Decoder: LanguageModel {
     for rotary in Set(layers.compactMap(\.rotary)) {
       rotations[rotary] = Rotation(
         positions: positions, size: rotary.size, base: rotary.base, scaling: rotary.scaling, length: context.capacity,
-        interleaved: rotary.interleaved)
+        eachAlone: context.isPaged, interleaved: rotary.interleaved)
     }
     var x = model["embed_tokens"].embedded(tokens, vocabulary, width, initializer: initial.inside)
     if embeddingScale != 1 { x = x * embeddingScale }

@@ -2,7 +2,7 @@
 // only what it asks of its context differs.
 //
 // Invariant: going on through the caches, by any number of tokens at a time, gives what one pass over the whole sequence
-// gives.
+// gives. Through pages, tokens of many sequences go on together, and each gets the bits that it would get alone.
 
 public import Tensors
 
@@ -11,6 +11,7 @@ public final class ModelContext {
   private enum Mode {
     case training(segments: Tensor?)
     case cached(Cached)
+    case paged(PagedRows, CacheStorage)
   }
 
   private struct Cached {
@@ -61,17 +62,37 @@ public final class ModelContext {
     ModelContext(.cached(Cached(capacity: capacity, storage: storage, start: start)))
   }
 
+  /// Tokens of many sequences, whose keys and values stand in blocks of pools: those of this pass are written there, too.
+  ///
+  /// - Parameters:
+  ///   - rows: where the tokens of this pass stand and are written; the tokens are [rows, 1], or [1, rows]. A model that reads
+  ///     short and long texts in different ways (`RotaryScaling.longRope`) reads all as long ones if `rows.capacity` is; one
+  ///     whose frequencies grow with the text (`RotaryScaling.dynamic`) takes each token to be its text's last.
+  ///   - storage: how keys and values are kept.
+  public static func paged(_ rows: PagedRows, storage: CacheStorage) -> ModelContext {
+    ModelContext(.paged(rows, storage), positions: rows.positions)
+  }
+
   /// Where in their sequences tokens of `shape` [batch, positions] stand: int32 [positions] or [batch, positions].
   public func positions(_ shape: Shape) -> Tensor {
-    if let givenPositions { return givenPositions }
+    if let givenPositions { return isPaged ? givenPositions.reshaped(shape.dimensions) : givenPositions }
     let places = Tensor.iota([shape[1]])
     guard case .cached(let cached) = mode else { return places }
     return cached.start.reshaped(shape[0], 1) + places
   }
 
-  /// Positions of the caches, if there are any.
+  /// Positions that a sequence has room for in the caches, if there are any.
   public var capacity: Int? {
-    if case .cached(let cached) = mode { cached.capacity } else { nil }
+    switch mode {
+    case .training: nil
+    case .cached(let cached): cached.capacity
+    case .paged(let rows, _): rows.capacity
+    }
+  }
+
+  /// Whether tokens of different sequences are read together, so that nothing may depend on more than the token's own.
+  public var isPaged: Bool {
+    if case .paged = mode { true } else { false }
   }
 
   /// Zeroes a fraction of the elements in training, each call with its own random stream.
@@ -104,26 +125,92 @@ public final class ModelContext {
         q.cast(element), keys.rows, values.rows, options, sinks: sinks, lengths: lengths,
         scales: keys.scales.map { ($0, values.scales!) }
       ).cast(q.element)
+    case .paged(let rows, let storage):
+      let keys = write(k, "cache.\(layer).keys", rows, storage)
+      let values = v.map { write($0, "cache.\(layer).values", rows, storage) } ?? keys
+      return Tensor.pagedAttention(
+        q.flattened(from: 0, through: 1).cast(storage.computed(with: q.element)), keys.rows, values.rows, options,
+        blockSize: rows.blockSize, positions: rows.positions, sequences: rows.sequences, tables: rows.tables,
+        sinks: sinks, scales: keys.scales.map { ($0, values.scales!) }
+      ).cast(q.element).reshaped(q.shape.dimensions)
+    }
+  }
+
+  /// Writes the rows of this pass, [batch, positions, kvHeads, size], to their slots in a pool.
+  private func write(
+    _ rows: Tensor, _ name: String, _ paged: PagedRows, _ storage: CacheStorage
+  ) -> (rows: Tensor, scales: Tensor?) {
+    store(rows.flattened(from: 0, through: 1), name, storage) { rows, name in
+      var shape = Shape(rows.shape.dimensions)
+      shape[0] = paged.blocks * paged.blockSize
+      return (.input(name, TensorType(rows.element, shape)), paged.slots, 0)
     }
   }
 
   /// Writes the rows of this pass, [batch, positions, kvHeads, size], behind those in a cache.
   private func append(_ rows: Tensor, _ name: String, _ cached: Cached) -> (rows: Tensor, scales: Tensor?) {
-    func write(_ rows: Tensor, _ name: String) -> Tensor {
+    store(rows, name, cached.storage) { rows, name in
       var shape = rows.shape
       shape[1] = cached.capacity
-      let past = Tensor.input(name, TensorType(rows.element, shape))
-      let new = past.updated(rows, at: cached.start, axis: 1)
+      return (.input(name, TensorType(rows.element, shape)), cached.start, 1)
+    }
+  }
+
+  /// Writes rows to a cache in the form in which it keeps them; `place` says of a part of it what it was before the pass, and
+  /// at which index of which axis the rows go.
+  private func store(
+    _ rows: Tensor, _ name: String, _ storage: CacheStorage,
+    place: (_ rows: Tensor, _ name: String) -> (past: Tensor, index: Tensor, axis: Int)
+  ) -> (rows: Tensor, scales: Tensor?) {
+    func write(_ rows: Tensor, _ name: String) -> Tensor {
+      let (past, index, axis) = place(rows, name)
+      let new = past.updated(rows, at: index, axis: axis)
       caches.append(CacheTensor(past: past, new: new))
       return new
     }
-    switch cached.storage {
+    switch storage {
     case .float(let element): return (write(rows.cast(element), name), nil)
     case .int8:
       let (steps, scales) = rows.quantizedRows()
       return (write(steps, name), write(scales, name + ".scales"))
     }
   }
+}
+
+/// The tokens of one pass over pages: whose they are, where they stand, and where their keys and values are.
+///
+/// A program for up to n tokens is made of placeholders whose leading dimension varies (`Shape`): one pass takes tokens that
+/// are decoded and pieces of prompts alike.
+public struct PagedRows {
+  /// int32 [n]: each token's place in its sequence; it sees all before it, which were written in this pass or earlier.
+  /// Negative: it sees nothing.
+  public var positions: Tensor
+  /// int32 [n]: the slot of the pools that its keys and values are written to, a block's number times `blockSize` plus a place
+  /// in the block; no two are equal. Negative: they are not written.
+  public var slots: Tensor
+  /// int32 [n]: which of the tables is its sequence's.
+  public var sequences: Tensor
+  /// int32 [sequences, blocks]: the blocks of a sequence in the order of its positions; numbers behind its last block do not
+  /// matter.
+  public var tables: Tensor
+  /// Positions in a block.
+  public var blockSize: Int
+  /// Blocks of each pool.
+  public var blocks: Int
+
+  public init(
+    positions: Tensor, slots: Tensor, sequences: Tensor, tables: Tensor, blockSize: Int, blocks: Int
+  ) {
+    self.positions = positions
+    self.slots = slots
+    self.sequences = sequences
+    self.tables = tables
+    self.blockSize = blockSize
+    self.blocks = blocks
+  }
+
+  /// The most positions of a sequence.
+  public var capacity: Int { tables.shape[1] * blockSize }
 }
 
 /// How the keys and values of a cache are kept.
@@ -142,7 +229,7 @@ public enum CacheStorage: Hashable, Sendable {
   }
 }
 
-/// A part of a cache, [batch, capacity, ...], before and after a pass: an input of its program, and the output that takes over
+/// A part of a cache, [batch, capacity, ...] or a pool [slots, ...], before and after a pass: an input of its program, and the output that takes over
 /// its memory.
 public struct CacheTensor: Sendable {
   public let past: Tensor

@@ -43,6 +43,7 @@ extension Op {
     case .layerNormGradient: "layerNormGradient"
     case .rotary: "rotary"
     case .attention: "attention"
+    case .pagedAttention: "pagedAttention"
     case .attentionGradient: "attentionGradient"
     case .linearCrossEntropy(let options): options.gradient ? "linearCrossEntropyGradient" : "linearCrossEntropy"
     case .adamW: "adamW"
@@ -85,6 +86,8 @@ extension Op {
     case .attention(let attention), .attentionGradient(let attention):
       (attention.causal ? "causal" : "full") + (attention.window.map { " window \($0)" } ?? "")
         + (attention.scales ? " int8" : "")
+    case .pagedAttention(let paged):
+      "blocks of \(paged.blockSize)" + (paged.window.map { " window \($0)" } ?? "") + (paged.scales ? " int8" : "")
     case .fused(let fusion): fusion.steps.map(\.op.name).joined(separator: " ")
     default: ""
     }

@@ -237,6 +237,40 @@ public struct Attention: Hashable, Sendable {
   }
 }
 
+/// Attention of rows to the keys of their sequences, which lie in blocks of a pool; see
+/// `CKernels/include/paged_attention.h` for the formula and for what a row's bits depend on.
+public struct PagedAttention: Hashable, Sendable {
+  public var scale: Double
+  /// The last keys that a row sees, its own among them; nil: all up to its own.
+  public var window: Int?
+  public var softcap: Double?
+  /// Slots of the pool in a block.
+  public var blockSize: Int
+  public var sinks = false
+  /// Whether keys and values are int8 with a factor for each slot and head.
+  public var scales = false
+
+  /// What causal attention does, to pages of `blockSize` positions.
+  public init(_ attention: Attention, blockSize: Int) {
+    precondition(attention.causal && blockSize > 0, "pages hold positive numbers of positions and are read causally")
+    scale = attention.scale
+    window = attention.window
+    softcap = attention.softcap
+    self.blockSize = blockSize
+  }
+
+  /// Where in the list of inputs the optional ones are; of the keys' factors, those of the values follow.
+  package var sinksIndex: Int? { sinks ? 6 : nil }
+  package var scalesIndex: Int? { scales ? 6 + (sinks ? 1 : 0) : nil }
+
+  /// Which of the `count` positions of a table a row at `position` sees.
+  package func visible(from position: Int, of count: Int) -> Range<Int> {
+    guard position >= 0 else { return 0..<0 }
+    let end = min(position + 1, count)
+    return min(window.map { max(0, position + 1 - $0) } ?? 0, end)..<end
+  }
+}
+
 /// Cross-entropy of `x · weightᵀ` against targets without holding the logits; negative targets do not count.
 public struct LinearCrossEntropy: Hashable, Sendable {
   public var softcap: Double?

@@ -111,6 +111,7 @@ extension Op {
     case .rmsNorm, .rmsNormGradient, .layerNorm, .layerNormGradient: return normTypes(inputs)
     case .rotary: return rotaryTypes(inputs)
     case .attention(let attention): return attentionTypes(attention, inputs)
+    case .pagedAttention(let paged): return pagedTypes(paged, inputs)
     case .attentionGradient(let attention):
       let sinks = attention.sinks ? [inputs[attention.segments ? 4 : 3]] : []
       return Array(inputs[0...2]) + sinks
@@ -217,11 +218,16 @@ extension Op {
       var shape = x.shape
       shape[axis] = rows.shape[axis]
       require(rows.shape.dimensions == shape.dimensions, inputs, "only axis \(axis) may differ")
-      require(axis > 0 || !x.shape.varies && !rows.shape.varies, inputs, "a varying leading dimension is no cache")
       let places = index.shape.count
+      let isOneEach = axis == 0 && index.shape.rank == 1 && places == rows.shape[0]
       require(
-        index.element == .int32 && index.shape.rank <= 1 && (places == 1 || axis > 0 && places == x.shape[0]), inputs,
-        "the index is int32, one or one for each slice of axis 0")
+        index.element == .int32 && index.shape.rank <= 1
+          && (places == 1 || axis > 0 && places == x.shape[0] || isOneEach),
+        inputs, "the index is int32: one, one for each slice of axis 0, or along axis 0 one for each row")
+      let varies = isOneEach && rows.shape.varies == index.shape.varies
+      require(
+        axis > 0 || !x.shape.varies && (!rows.shape.varies || varies), inputs, "a varying leading dimension is no cache"
+      )
       return [x]
     case .take:
       require(isIndex(inputs[1]), inputs, "indices are int32 or int64")
@@ -344,6 +350,37 @@ extension Op {
       require(scales == [expected, expected], inputs, "scales are float32 [batch, keys, key heads]")
     }
     return [q, TensorType(.float32, Shape([q.shape[0], q.shape[2], q.shape[1]], varies: q.shape.varies))]
+  }
+
+  private func pagedTypes(_ paged: PagedAttention, _ inputs: [TensorType]) -> [TensorType] {
+    let (q, k, v) = (inputs[0], inputs[1], inputs[2])
+    require(
+      q.shape.rank == 3 && k.shape == v.shape && k.shape.rank == 3 && !k.shape.varies, inputs,
+      "q is [rows, heads, size], k and v are [slots, key heads, size]")
+    require(
+      q.shape[2] == k.shape[2] && k.shape[1] > 0 && q.shape[1] % k.shape[1] == 0, inputs,
+      "head sizes agree, and query heads are a multiple of key heads")
+    require(k.shape[0] % paged.blockSize == 0, inputs, "the pool is whole blocks of \(paged.blockSize)")
+    let stored = paged.scales ? .int8 : q.element
+    require(
+      q.element.isFloat && k.element == stored && v.element == stored, inputs,
+      "q is of a float type, k and v are of the same, or int8 with scales")
+    for rows in inputs[3...4] {
+      require(
+        rows == TensorType(.int32, Shape([q.shape[0]], varies: q.shape.varies)), inputs,
+        "positions and sequences are int32, one a row")
+    }
+    require(
+      inputs[5].element == .int32 && inputs[5].shape.rank == 2 && !inputs[5].shape.varies, inputs,
+      "tables are int32 [sequences, blocks]")
+    if let place = paged.sinksIndex {
+      require(inputs[place] == TensorType(.float32, [q.shape[1]]), inputs, "sinks are float32, one a head")
+    }
+    if let place = paged.scalesIndex {
+      let expected = TensorType(.float32, [k.shape[0], k.shape[1]])
+      require(inputs[place...].allSatisfy { $0 == expected }, inputs, "scales are float32 [slots, key heads]")
+    }
+    return [q]
   }
 
   private func crossEntropyTypes(_ options: LinearCrossEntropy, _ inputs: [TensorType]) -> [TensorType] {

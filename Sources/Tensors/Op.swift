@@ -58,8 +58,9 @@ public enum Op: Hashable, Sendable {
   /// The transpose of `gather`: `(updates, indices) -> y` with `entries` along `axis`, equal indices added up.
   case scatterAdd(axis: Int, entries: Int, type: ElementType)
   /// Whole slices replaced: `(x, rows, index) -> x` with `rows` in place of as many slices of `axis` from `index` on, an
-  /// int32 that is one number, or one for each slice of axis 0. What falls outside is dropped. Written in place where x is
-  /// not needed any more: one row of a cache costs one row.
+  /// int32 that is one number, or one for each slice of axis 0; or, along axis 0, each row in a place of its own, an int32 a
+  /// row, no two of them equal. What falls outside is dropped. Written in place where x is not needed any more: one row of a
+  /// cache costs one row.
   case update(axis: Int)
   /// Along the last axis: `(table [..., n], indices [..., k]) -> [..., k]`
   case take
@@ -105,6 +106,10 @@ public enum Op: Hashable, Sendable {
   /// `(q [b, t, h, d], k [b, s, g, d], v, segments [b, s]: int32?, sinks [h]?, lengths [b]: int32?, keyScales [b, s, g]?,
   /// valueScales?) -> o, logsumexp [b, h, t]`
   case attention(Attention)
+  /// Rows of many sequences, each with the keys of its own, which lie in blocks of a pool. No gradient.
+  /// `(q [n, h, d], k [slots, g, d], v, positions [n]: int32, sequences [n]: int32, tables [sequences, blocks]: int32,
+  /// sinks [h]?, keyScales [slots, g]?, valueScales?) -> o [n, h, d]`
+  case pagedAttention(PagedAttention)
   /// `(q, k, v, segments?, sinks?, o, logsumexp, do) -> dq, dk, dv, dsinks?`
   case attentionGradient(Attention)
   /// `(x [n, c], weight [v, c], targets [n]: int32, dloss [n]?) -> loss [n]?, dx?, dweight?`

@@ -11,6 +11,7 @@
 #include "groups.h"
 #include "matmul.h"
 #include "optimizer.h"
+#include "paged_attention.h"
 #include "peaks.h"
 #include "reduce.h"
 #include "rows.h"

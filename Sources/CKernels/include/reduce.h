@@ -37,7 +37,7 @@ void ck_sort(
   void *values, int32_t *indices, void *scratch);
 
 // output[o, index + j, i] = rows[o, j, i] for j in 0..<count where index + j lies in 0..<entries; the rest of output stays.
-// `places` indices: one, or one for each `outer / places` of o.
+// `places` indices: one, or one for each `outer / places` of o; or, if outer is 1, one for each j (then without + j).
 void ck_update(
   const ck_context *context, ck_type type, int64_t outer, int64_t entries, int64_t count, int64_t inner,
   const void *rows, const int32_t *index, int64_t places, void *output);

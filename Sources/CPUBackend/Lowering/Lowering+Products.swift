@@ -37,6 +37,18 @@ extension Lowering {
       arguments.stride_b = batchB == 1 ? 0 : Int64(matrixB)
       return call([arguments], matmul)
     }
+    if c[-2] == 1, !matmul.transposeA, batchA == batch,
+      b.dimensions.dropLast(2) == c.dimensions.dropLast(2).suffix(b.rank - 2)
+    {
+      // Rows of many batches that meet the same matrices: as many products as there are matrices, of rows that lie apart.
+      let rows = batchB == 0 ? 0 : batch / batchB
+      arguments.batch = Int64(batchB)
+      arguments.m = Int64(rows)
+      (arguments.stride_a, arguments.stride_b) = (Int64(matrixA), Int64(matrixB))
+      arguments.lda = Int64(batchB * matrixA)
+      (arguments.ldc, arguments.ldr) = (Int64(batchB * matrixC), Int64(batchB * matrixC))
+      return call([arguments], matmul)
+    }
     // Batches that broadcast along some axes only: one product each.
     let outer = Shape(Array(c.dimensions.dropLast(2)))
     let offsetsA = offsets(Shape(Array(a.dimensions.dropLast(2))), in: outer)

@@ -54,6 +54,7 @@ struct Lowering {
     case .layerNormGradient(let norm): return layerNormGradient(norm)
     case .rotary(let rotary): return self.rotary(rotary)
     case .attention(let attention): return self.attention(attention)
+    case .pagedAttention(let paged): return pagedAttention(paged)
     case .attentionGradient(let attention): return attentionGradient(attention)
     case .linearCrossEntropy(let options): return crossEntropy(options)
     case .adamW(let adamW): return self.adamW(adamW)

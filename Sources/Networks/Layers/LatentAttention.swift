@@ -100,13 +100,11 @@ public struct LatentAttention: SequenceMixer {
   private func absorbed(
     _ q: Tensor, _ turnedQuery: Tensor, _ keys: Tensor, _ keyValue: Tensor, _ layer: Int, _ context: ModelContext
   ) -> Tensor {
-    let (batch, positions) = (q.shape[0], q.shape[1])
     let maps = keyValue.reshaped(heads, plain + value, latent)
     /// x [batch, positions, heads, inputs] with a matrix for each head.
     func perHead(_ x: Tensor, transposed: Bool) -> Tensor {
-      let rows = x.permuted(2, 0, 1, 3).reshaped(heads, batch * positions, -1)
-      return rows.narrowed(to: maps).matmul(maps, transposeB: transposed, type: x.element)
-        .reshaped(heads, batch, positions, -1).permuted(1, 2, 0, 3)
+      x.expanded(at: 3).narrowed(to: maps).matmul(maps, transposeB: transposed, type: x.element)
+        .flattened(from: 3, through: 4)
     }
     let inLatents = perHead(q.padded(last: value), transposed: false)
     let mixed = context.attend(

@@ -58,7 +58,8 @@ public struct MixtureOfExperts: FeedForward {
     let results = map(inside, "down_proj", x.shape[-1], [.width, .mlp], initial.residual)
 
     let shares = routed.shares.flattened().gathered(batch.order).expanded(at: -1)
-    var sum = (results * shares.cast(results.element)).scatteredAdd(batch.positions, entries: rows.shape[0])
+    var sum = (results * shares.cast(results.element)).gathered(batch.places)
+      .reshaped(rows.shape[0], router.chosen, -1).sum([1])
     if let shared { sum = sum + shared(rows, weights["shared_experts"], initial: initial) }
     return sum.reshaped(x.shape.dimensions)
   }
@@ -81,6 +82,8 @@ private struct ExpertBatch {
   let order: Tensor
   /// int32 [rows]: the position of each row.
   let positions: Tensor
+  /// int32 [positions · choices]: the row of each of positions times choices, the inverse of `order`.
+  let places: Tensor
   /// int32 [experts]: rows of each expert.
   let counts: Tensor
 
@@ -90,6 +93,8 @@ private struct ExpertBatch {
     experts = sorted.values
     order = sorted.indices
     positions = order / Double(chosen.shape[-1])
-    counts = Tensor.full(1.0, [chosen.count], .int32).scatteredAdd(experts, entries: count)
+    places = order.sorted().indices
+    // Ones of as many rows as there are in a run.
+    counts = (experts * 0 + 1).scatteredAdd(experts, entries: count)
   }
 }

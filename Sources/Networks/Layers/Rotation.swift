@@ -22,12 +22,14 @@ public struct Rotation: Sendable {
   ///   - scaling: what was done to the frequencies.
   ///   - length: the most positions that texts can have, by which a scaling that knows short and long texts chooses; nil:
   ///     those of this pass.
+  ///   - eachAlone: whether positions are of different texts, so that a scaling by the length of a text takes each to be its
+  ///     text's last.
   public init(
     positions: Tensor, size: Int, base: Double, scaling: RotaryScaling? = nil, length: Int? = nil,
-    interleaved: Bool = false
+    eachAlone: Bool = false, interleaved: Bool = false
   ) {
     precondition(size % 2 == 0, "rotary embedding needs an even head size, not \(size)")
-    let frequencies = Rotation.frequencies(positions, size, base, scaling, length)
+    let frequencies = Rotation.frequencies(positions, size, base, scaling, length, eachAlone)
     let angles = positions.cast(.float32).expanded(at: -1) * frequencies
     let factor = scaling?.attentionFactor ?? 1
     cosines = factor == 1 ? angles.cosine() : angles.cosine() * factor
@@ -44,14 +46,15 @@ public struct Rotation: Sendable {
       [parts[0].rotary(cosines: cosines, sines: sines, interleaved: interleaved), parts[1]], axis: -1)
   }
 
-  /// float32 [size / 2]; where a scaling depends on the length of the text, on the largest position.
+  /// float32 [size / 2], or [..., size / 2] for positions [...] that stand alone; where a scaling depends on the length of the
+  /// text, on the largest position.
   private static func frequencies(
-    _ positions: Tensor, _ size: Int, _ base: Double, _ scaling: RotaryScaling?, _ most: Int?
+    _ positions: Tensor, _ size: Int, _ base: Double, _ scaling: RotaryScaling?, _ most: Int?, _ eachAlone: Bool
   ) -> Tensor {
     func constant(_ values: [Double]) -> Tensor { Tensor(values.map { Float($0) }) }
     guard let scaling else { return constant(RotaryScaling.frequencies(size: size, base: base)) }
     let usual = constant(scaling.frequencies(size: size, base: base))
-    let length = positions.max().cast(.float32) + 1
+    let length = (eachAlone ? positions.expanded(at: -1) : positions.max()).cast(.float32) + 1
     switch scaling {
     case .linear, .yarn, .llama3: return usual
     case .longRope(_, let long, let context, _):

@@ -86,6 +86,8 @@ extension Op {
     case .softmaxGradient, .rmsNormGradient, .layerNormGradient, .attentionGradient, .linearCrossEntropy:
       return decomposedGradient(x, y, cotangents)
 
+    case .pagedAttention:
+      preconditionFailure("attention to pages has no gradient: training attends to whole sequences (Attention)")
     case .adamW: preconditionFailure("an optimizer step has no gradient")
     case .fused: preconditionFailure("fusion comes after differentiation")
     case .custom(let custom):
@@ -97,6 +99,10 @@ extension Op {
 /// x, rows, index -> x: what was overwritten gets nothing; the rows get the slices that they are in.
 private func updateGradient(_ x: [Tensor], _ dy: Tensor, _ axis: Int) -> [Tensor?] {
   let (rows, index) = (x[1], x[2])
+  if axis == 0 && index.count == rows.shape[0] {
+    // A place for each row.
+    return [dy.updated(Tensor.zeros(rows.shape, dy.element), at: index, axis: 0), dy.gathered(index.flattened()), nil]
+  }
   let places = Tensor.iota([rows.shape[axis]], .int32)
   let starts = index.count == 1 ? [index] : index.split(Array(repeating: 1, count: index.count), axis: 0)
   let parts = starts.count == 1 ? [dy] : dy.split(Array(repeating: 1, count: starts.count), axis: 0)

@@ -61,6 +61,14 @@ extension Op {
     case .rotary: return Cost(flops: 3 * elements, bytes: bytes)
     case .attention(let attention):
       return Cost(flops: 4 * attention.pairs(inputs) * Double(inputs[0].shape[3]), bytes: bytes)
+    case .pagedAttention(let paged):
+      // As if every row stood at the end of its table, and every sequence were read once.
+      let keys = inputs[5].shape[1] * paged.blockSize
+      let seen = Double(paged.visible(from: keys - 1, of: keys).count)
+      let rows = Double(inputs[0].shape[0])
+      let read = min(rows, Double(inputs[5].shape[0])) * seen * Double(inputs[1].bytes + inputs[2].bytes)
+      return Cost(
+        flops: 4 * elements * seen, bytes: 2 * Double(inputs[0].bytes) + read / Double(max(1, inputs[1].shape[0])))
     case .attentionGradient(let attention):
       return Cost(flops: 10 * attention.pairs(inputs) * Double(inputs[0].shape[3]), bytes: bytes)
     case .linearCrossEntropy(let options):

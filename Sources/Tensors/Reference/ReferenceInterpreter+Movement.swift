@@ -78,11 +78,15 @@ extension ReferenceInterpreter {
     let count = rows.shape[axis]
     // Whatever is not replaced comes from x, whose elements precede those of the rows.
     var source = Array(0..<x.count)
+    let isOneEach = axis == 0 && index.count == count
     for o in 0..<outer {
-      let start = index.integers[index.count == 1 ? 0 : o / (outer / index.count)]
-      for row in 0..<count where (0..<Int64(entries)).contains(start + Int64(row)) {
+      for row in 0..<count {
+        let place =
+          isOneEach
+          ? index.integers[row] : index.integers[index.count == 1 ? 0 : o / (outer / index.count)] + Int64(row)
+        guard (0..<Int64(entries)).contains(place) else { continue }
         for i in 0..<inner {
-          source[(o * entries + Int(start) + row) * inner + i] = x.count + (o * count + row) * inner + i
+          source[(o * entries + Int(place)) * inner + i] = x.count + (o * count + row) * inner + i
         }
       }
     }

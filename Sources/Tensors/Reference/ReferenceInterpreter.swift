@@ -60,6 +60,7 @@ enum ReferenceInterpreter {
     case .layerNormGradient(let norm): return layerNormGradient(norm, x, results)
     case .rotary(let rotary): return [self.rotary(rotary, x, results[0])]
     case .attention(let attention): return self.attention(attention, x, results)
+    case .pagedAttention(let paged): return [pagedAttention(paged, x, results[0])]
     case .attentionGradient(let attention): return self.attentionGradient(attention, x, results)
     case .linearCrossEntropy(let options): return linearCrossEntropy(options, x, results)
     case .adamW(let adamW): return self.adamW(adamW, x, results)

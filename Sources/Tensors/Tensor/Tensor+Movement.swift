@@ -91,7 +91,8 @@ extension Tensor {
   ///
   /// - Parameters:
   ///   - rows: of this tensor's shape but for `axis`.
-  ///   - index: int32, one number (shape [] or [1]), or one for each slice of axis 0.
+  ///   - index: int32, one number (shape [] or [1]), or one for each slice of axis 0; along axis 0 also one for each row, which
+  ///     must differ.
   public func updated(_ rows: Tensor, at index: Tensor, axis: Int) -> Tensor {
     .record(.update(axis: shape.normalized(axis: axis)), [self, rows.cast(element), index])
   }

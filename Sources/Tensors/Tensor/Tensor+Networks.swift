@@ -85,6 +85,29 @@ extension Tensor {
     return record(.attention(options), [queries, keys, values] + optional)
   }
 
+  /// Attention of rows of many sequences, `[n, heads, size]`, to keys and values in blocks of a pool, `[slots, kvHeads, size]`.
+  ///
+  /// A row's result has the same bits whatever the other rows are and whichever blocks its sequence lies in.
+  ///
+  /// - Parameters:
+  ///   - options: causal; segments and lengths are said by the tables and positions.
+  ///   - positions: int32 [n]: a row sees the positions of its sequence up to this one; below 0 it sees nothing and gives 0.
+  ///   - sequences: int32 [n]: which table a row reads; outside of the tables it sees nothing.
+  ///   - tables: int32 [sequences, blocks]: in which blocks of `blockSize` slots the positions of a sequence lie.
+  ///   - sinks: float32 [heads]: a logit for each head that takes weight and gives nothing.
+  ///   - scales: of keys and values that are int8: float32 [slots, kvHeads].
+  /// - Cost: 4 heads · size FLOPs for each row and key that it sees.
+  public static func pagedAttention(
+    _ queries: Tensor, _ keys: Tensor, _ values: Tensor, _ options: Attention, blockSize: Int, positions: Tensor,
+    sequences: Tensor, tables: Tensor, sinks: Tensor? = nil, scales: (keys: Tensor, values: Tensor)? = nil
+  ) -> Tensor {
+    var paged = PagedAttention(options, blockSize: blockSize)
+    paged.sinks = sinks != nil
+    paged.scales = scales != nil
+    let optional = [sinks, scales?.keys, scales?.values].compactMap(\.self)
+    return record(.pagedAttention(paged), [queries, keys, values, positions, sequences, tables] + optional)
+  }
+
   /// Rows along the last axis rounded to int8 with one factor each, so that `rows * scales` is the row to within half of its
   /// factor: `rows` int8 of this shape, `scales` float32 [...].
   public func quantizedRows() -> (rows: Tensor, scales: Tensor) {

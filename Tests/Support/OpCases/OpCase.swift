@@ -42,7 +42,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
   case reshape, broadcast, permute, slice, pad, concatenate, split, gather, scatterAdd, update, take, takeAdd
   case matmul, dequantize, blockMatmul, blockMatmuls, groupedMatmul, groupedOuter
   case softmax, softmaxGradient, rmsNorm, rmsNormGradient, layerNorm, layerNormGradient, rotary
-  case attention, attentionGradient, linearCrossEntropy, adamW
+  case attention, pagedAttention, attentionGradient, linearCrossEntropy, adamW
   case fused, custom
 
   /// The family that an operation's random cases are in; nil for `input`, which computes nothing.
@@ -89,6 +89,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
     case .layerNormGradient: self = .layerNormGradient
     case .rotary: self = .rotary
     case .attention: self = .attention
+    case .pagedAttention: self = .pagedAttention
     case .attentionGradient: self = .attentionGradient
     case .linearCrossEntropy: self = .linearCrossEntropy
     case .adamW: self = .adamW
@@ -112,7 +113,7 @@ public enum OpFamily: String, CaseIterable, Sendable {
     case .groupedMatmul, .groupedOuter: element.isFloat ? groupedCases(element, &random) : []
     case .softmax, .softmaxGradient, .rmsNorm, .rmsNormGradient, .layerNorm, .layerNormGradient, .rotary, .adamW:
       element.isFloat ? rowCases(element, &random) : []
-    case .attention, .attentionGradient, .linearCrossEntropy:
+    case .attention, .pagedAttention, .attentionGradient, .linearCrossEntropy:
       element.isFloat ? attentionCases(element, &random) : []
     }
   }

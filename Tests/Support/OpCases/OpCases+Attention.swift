@@ -3,6 +3,7 @@ internal import Tensors
 extension OpFamily {
   func attentionCases(_ element: ElementType, _ random: inout RandomCase) -> [OpCase] {
     if self == .linearCrossEntropy { return crossEntropyCases(element, &random) }
+    if self == .pagedAttention { return (0..<6).map { pagedCase(element, $0, &random) } }
     let cached = self == .attention ? (0..<6).map { cacheCase(element, $0, &random) } : []
     return cached
       + (0..<7).map { variant in
@@ -49,6 +50,32 @@ extension OpFamily {
       inputs += (0..<2).map { _ in random.data(.float32, [batch, capacity, keyHeads], .within(0.001...0.01)) }
     }
     return OpCase(.attention(options), inputs)
+  }
+
+  /// Rows of some sequences in blocks anywhere in a pool; positions, sequences and blocks may be out of range.
+  private func pagedCase(_ element: ElementType, _ variant: Int, _ random: inout RandomCase) -> OpCase {
+    let keyHeads = random.integer(1...3)
+    let (heads, size) = (keyHeads * random.integer(1...4), random.choice([1, 4, 17, 32, 80]))
+    let (sequences, blocks, blockSize) = (random.integer(1...3), random.integer(1...9), random.choice([1, 3, 16, 32]))
+    let rows = random.choice([0, 1, 2, 7, 20])
+    let attention = Attention(
+      scale: 0.3, window: variant == 1 || variant == 4 ? random.integer(1...9) : nil, softcap: variant == 3 ? 2.5 : nil)
+    var paged = PagedAttention(attention, blockSize: blockSize)
+    paged.scales = variant % 2 == 0
+    paged.sinks = variant == 1
+    let pool: Shape = [(sequences * blocks + 1) * blockSize, keyHeads, size]
+    let values: RandomCase.Values = paged.scales ? .anyInteger : .within(-1...1)
+    var inputs = [random.data(element, [rows, heads, size])]
+    inputs += (0..<2).map { _ in random.data(paged.scales ? .int8 : element, pool, values) }
+    inputs.append(random.data(.int32, [rows], .integers(-1...(blocks * blockSize))))
+    inputs.append(random.data(.int32, [rows], .integers(-1...sequences)))
+    inputs.append(random.data(.int32, [sequences, blocks], .integers(-1...(sequences * blocks + 1))))
+    if paged.sinks { inputs.append(random.data(.float32, [heads])) }
+    if paged.scales {
+      inputs += (0..<2).map { _ in random.data(.float32, [pool[0], keyHeads], .within(0.001...0.01)) }
+    }
+    // Scales are float32 whatever the elements are.
+    return OpCase(.pagedAttention(paged), inputs, tolerance: Agreement.tolerance([element, .float32]))
   }
 
   private func crossEntropyCases(_ element: ElementType, _ random: inout RandomCase) -> [OpCase] {

@@ -52,10 +52,21 @@ extension OpFamily {
           let index = random.data(.int32, indexShape, .integers(-2...(shape[axis] + 1)))
           return OpCase(.update(axis: axis), [x, random.data(element, rows, any), index])
         }
-      }
+      } + [scatteredUpdate(x, any, &random)]
     case .gather, .scatterAdd, .take, .takeAdd: return indexedCases(element, any, &random)
     default: preconditionFailure("\(self) moves nothing")
     }
+  }
+
+  /// Rows that each have a place of their own, some of them outside.
+  private func scatteredUpdate(_ x: TensorData, _ any: RandomCase.Values, _ random: inout RandomCase) -> OpCase {
+    var places = Array(-2...(x.shape[0] + 1)).map(Int32.init)
+    for last in places.indices.reversed() { places.swapAt(last, random.integer(0...last)) }
+    places.removeLast(random.integer(0...(places.count - 2)))
+    var rows = x.shape
+    rows[0] = places.count
+    return OpCase(
+      .update(axis: 0), [x, random.data(x.type.element, rows, any), TensorData(places, shape: [places.count])])
   }
 
   /// Indices that repeat, and some that are out of range on either side.
