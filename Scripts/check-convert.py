@@ -2,18 +2,21 @@
 """Checks `tachornis convert` against transformers and llama.cpp on random models of every family that it knows.
 
     pip install torch transformers tokenizers safetensors gguf llama-cpp-python
-    python Scripts/check-convert.py .build/release/tachornis [family ...]
+    PYTHONPATH=LLAMA.CPP:LLAMA.CPP/gguf-py python Scripts/check-convert.py .build/release/tachornis [family ...]
 
 For each family: a random checkpoint is converted to GGUF; llama.cpp must make the same tokens of texts, the same logits (to
-what its arithmetic allows) and the same greedy tokens as transformers; converted back, every tensor must have the bits that it
-had, transformers must compute the same logits from the folder and cut texts alike.
+what its arithmetic allows) and the same greedy tokens as transformers, and so must this package with the file; converted back,
+every tensor must have the bits that it had, transformers must compute the same logits from the folder and cut texts alike.
+Where PYTHONPATH has a checkout of llama.cpp, its own converter's file must give the same logits here, too.
 """
 import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
 import unicodedata
+from pathlib import Path
 
 import gguf
 import llama_cpp
@@ -27,6 +30,14 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 VOCABULARY = 400
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
+CAPITALS = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+SMALL = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+GPT4O = (rf"[^\r\n\p{{L}}\p{{N}}]?{CAPITALS}*{SMALL}+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         rf"|[^\r\n\p{{L}}\p{{N}}]?{CAPITALS}+{SMALL}*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+DEEPSEEK3 = [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
+             r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
+             r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"]
 TEXTS = ["The fast bird, the swift, flies.", " two  spaces\n\nand lines ", "naïve café 日本語 🙂 e\u0301", "it's 12345 don't",
          "x" * 40]
 CORPUS = [__doc__, "The fast bird, the swift, flies far. " * 3, "It's a naïve café, don't you think? 12345 67",
@@ -36,6 +47,11 @@ SIZES = dict(vocab_size=VOCABULARY, hidden_size=64, intermediate_size=96, num_hi
              num_key_value_heads=2, max_position_embeddings=256, initializer_range=0.2)
 LLAMA3_ROPE = dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                    original_max_position_embeddings=8192)
+DEEPSEEK = dict(
+    vocab_size=VOCABULARY, hidden_size=64, intermediate_size=96, moe_intermediate_size=32, num_hidden_layers=3,
+    num_attention_heads=4, num_key_value_heads=4, n_routed_experts=8, n_shared_experts=2, num_experts_per_tok=3,
+    first_k_dense_replace=1, kv_lora_rank=32, q_lora_rank=32, qk_nope_head_dim=32, qk_rope_head_dim=16, v_head_dim=32,
+    max_position_embeddings=256, initializer_range=0.2, pad_token_id=None)
 
 
 def families():
@@ -56,6 +72,19 @@ def families():
         "gemma2": (t.Gemma2Config(**SIZES, head_dim=32, query_pre_attn_scalar=32, sliding_window=16), "pieces-bare"),
         "gemma3": (t.Gemma3TextConfig(
             **SIZES, head_dim=32, query_pre_attn_scalar=32, sliding_window=16), "pieces-bare"),
+        "phi3": (t.Phi3Config(**SIZES | dict(hidden_size=96), original_max_position_embeddings=32, rope_parameters=dict(
+            rope_type="longrope", rope_theta=1e4, short_factor=[1 + i / 20 for i in range(12)],
+            long_factor=[1 + i / 5 for i in range(12)], original_max_position_embeddings=32), sliding_window=None,
+            pad_token_id=None), "pieces"),
+        "deepseek2": (t.DeepseekV2Config(
+            **DEEPSEEK, topk_method="greedy", n_group=1, topk_group=1, routed_scaling_factor=1.0), "gpt2"),
+        "deepseek3": (t.DeepseekV3Config(
+            **DEEPSEEK, n_group=4, topk_group=2, rope_parameters=dict(
+                rope_type="yarn", rope_theta=1e4, factor=4.0, mscale=1.0, mscale_all_dim=1.0, beta_fast=32, beta_slow=1,
+                original_max_position_embeddings=64)), "deepseek3"),
+        "gpt-oss": (t.GptOssConfig(
+            **SIZES, head_dim=32, num_local_experts=4, num_experts_per_tok=2, sliding_window=16, rope_parameters=dict(
+                rope_type="default", rope_theta=1e4)), "gpt4o"),
         "gpt2": (t.GPT2Config(vocab_size=VOCABULARY, n_positions=256, n_embd=64, n_layer=3, n_head=4,
                               initializer_range=0.2), "gpt2"),
     }
@@ -75,9 +104,10 @@ def tokenizer(kind):
     else:
         result = tokenizers.Tokenizer(models.BPE())
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=kind == "gpt2")
-        pattern = {"llama3": LLAMA3, "qwen2": LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"), "gpt2": None}[kind]
-        result.pre_tokenizer = byte_level if pattern is None else pre_tokenizers.Sequence(
-            [pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated"), byte_level])
+        patterns = {"llama3": [LLAMA3], "qwen2": [LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")], "gpt2": [], "gpt4o": [GPT4O],
+                    "deepseek3": DEEPSEEK3}[kind]
+        result.pre_tokenizer = byte_level if not patterns else pre_tokenizers.Sequence(
+            [*[pre_tokenizers.Split(tokenizers.Regex(p), "isolated") for p in patterns], byte_level])
         if kind == "qwen2":
             result.normalizer = normalizers.NFC()
         result.decoder = decoders.ByteLevel()
@@ -101,10 +131,10 @@ def randomise(model):
                 parameter.add_(torch.randn_like(parameter) * 0.2)
 
 
-def tensors(folder):
+def tensors(folder, ending=".safetensors"):
     result = {}
     for name in sorted(os.listdir(folder)):
-        if name.endswith(".safetensors"):
+        if name.endswith(ending):
             with safe_open(f"{folder}/{name}", "pt") as file:
                 for key in file.keys():
                     result[key] = file.get_tensor(key)
@@ -127,6 +157,34 @@ def llama_greedy(model, prompt, count):
         tokens.append(int(np.argmax(model.scores[model.n_tokens - 1])))
         model.eval(tokens[-1:])
     return tokens
+
+
+def error_of(tool, model, text, folder, transformer):
+    """How far the logits of this package are from transformers'."""
+    with open(f"{folder}/text.txt", "w") as file:
+        file.write(text)
+    subprocess.run([tool, "evaluate", "--model", model, "--data", f"{folder}/text.txt", "--window", "40", "--batch", "1",
+                    "--threads", "1", "--logits", f"{folder}/logits.safetensors"], check=True, stdout=subprocess.DEVNULL)
+    found = tensors(folder, "logits.safetensors")
+    with torch.no_grad():
+        expected = transformer(found["tokens"].long()).logits[0]
+    return float((found["logits"].reshape(expected.shape) - expected).norm() / expected.norm())
+
+
+def llama_converted(source, path):
+    """A file by llama.cpp's converter; None if there is none or it does not take the model. It knows tokenizers by a hash of
+    what they do, which ours do not have."""
+    try:
+        from conversion import base, get_model_class
+    except ImportError:
+        return None
+    architecture = base.ModelBase.load_hparams(Path(source), False)["architectures"][0]
+    model = get_model_class(architecture)
+    model.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
+    model.set_vocab = base.TextModel._set_vocab_gpt2
+    logging.disable()
+    model(Path(source), gguf.LlamaFileType.ALL_F32, Path(path)).write()
+    return path
 
 
 def check(tool, name, config, kind):
@@ -157,6 +215,11 @@ def check(tool, name, config, kind):
         llama.eval(prompt)
         logits = np.array(llama.scores[:len(prompt)])
         error = np.linalg.norm(logits - expected) / np.linalg.norm(expected)
+        error_here = error_of(tool, file, " ".join(TEXTS), folder, model)
+        tokenizer("gpt2").save_pretrained(source)
+        theirs = llama_converted(source, f"{folder}/theirs.gguf")
+        error_there = error_of(tool, theirs, " ".join(TEXTS), folder, model) if theirs else float("nan")
+        vocabulary.save_pretrained(source)
         same = llama_greedy(llama, prompt, 32) == greedy(model, prompt, 32)
         subprocess.run([tool, "convert", file, back], check=True)
         before, after = tensors(source), tensors(back)
@@ -175,7 +238,8 @@ def check(tool, name, config, kind):
             assert ours == theirs, (name, text, ours, theirs)
             assert cut.decode(theirs) == vocabulary.decode(ours)
         assert cut.chat_template == vocabulary.chat_template
-        print(f"{name:14} logits of llama.cpp {error:.1e}, 32 greedy tokens {'equal' if same else 'DIFFER'}; "
+        print(f"{name:14} logits here {error_here:.1e}, here of llama.cpp's file {error_there:.1e}, of llama.cpp {error:.1e}, "
+              f"32 greedy tokens {'equal' if same else 'DIFFER'}; "
               f"back: {len(before)} tensors, changed {changed or 'none'}, logits of transformers {difference:.1e}")
 
 

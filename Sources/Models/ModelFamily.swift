@@ -15,8 +15,6 @@ package struct ModelFamily: Sendable {
   var renamed: [(file: String, model: String?)] = []
   /// Endings of tensors that files may hold and that are computed, not trained.
   var ignored: [String] = []
-  /// The value of `general.architecture` in GGUF files; nil: there is none.
-  package var gguf: String?
   /// From config.json, collecting what this package cannot do.
   let read: @Sendable (inout ModelSettings) -> any LanguageModel
   /// Where a file holds those parameters that it does not hold as tensors of their own names.
@@ -27,14 +25,13 @@ package struct ModelFamily: Sendable {
 
   init(
     types: [String], prefix: String = "model.", renamed: [(file: String, model: String?)] = [],
-    ignored: [String] = [], gguf: String? = nil,
+    ignored: [String] = [],
     read: @escaping @Sendable (inout ModelSettings) -> any LanguageModel
   ) {
     self.types = types
     self.prefix = prefix
     self.renamed = renamed
     self.ignored = ignored
-    self.gguf = gguf
     self.read = read
   }
 

@@ -1,5 +1,5 @@
 // GGUF files of llama.cpp's own converter (Scripts/make-gguf-model-fixtures.py) give what the checkpoints give from which
-// they were made, and names go both ways.
+// they were made.
 
 import CPUBackend
 import Core
@@ -36,34 +36,6 @@ struct GGUFModelTests {
     let tokensAfter = try generator.generate(fixture.prompt, count: 64, sampler: &sampler)
     #expect(tokensAfter == fixture.greedy)
     #expect(model.endTokens == [2])
-  }
-
-  @Test func namesGoBothWays() throws {
-    for (architecture, family) in [
-      ("llama", "llama"), ("qwen2", "qwen2"), ("qwen3", "qwen3"), ("gemma2", "gemma2"), ("gemma3", "gemma3-text"),
-      ("phi3", "phi3"), ("gpt2", "gpt2"),
-    ] {
-      let names = try #require(GGUFNames.all[architecture])
-      for name in try WeightFiles(path: Fixture(name: "families/" + family).path).names {
-        let gguf = try #require(names.gguf(name), "\(architecture) has no name for \(name)")
-        #expect(names.huggingFace(gguf) == name)
-      }
-    }
-  }
-
-  @Test(arguments: [
-    ("llama", "blk.7.ffn_gate_exps.weight", "model.layers.7.block_sparse_moe.experts.gate_proj.weight"),
-    ("qwen3moe", "blk.11.ffn_down_exps.weight", "model.layers.11.mlp.experts.down_proj.weight"),
-    ("deepseek2", "blk.3.exp_probs_b.bias", "model.layers.3.mlp.gate.e_score_correction_bias"),
-    ("deepseek2", "blk.0.attn_kv_a_mqa.weight", "model.layers.0.self_attn.kv_a_proj_with_mqa.weight"),
-    ("gpt-oss", "blk.2.attn_sinks.weight", "model.layers.2.self_attn.sinks"),
-    ("bert", "token_embd_norm.bias", "bert.embeddings.LayerNorm.bias"),
-  ])
-  func namesOfOthers(architecture: String, gguf: String, huggingFace: String) throws {
-    let names = try #require(GGUFNames.all[architecture])
-    #expect(names.huggingFace(gguf) == huggingFace)
-    #expect(names.gguf(huggingFace) == gguf)
-    #expect(names.huggingFace("blk.0.nothing.weight") == nil)
   }
 
   @Test func chatTemplatesAreRead() throws {

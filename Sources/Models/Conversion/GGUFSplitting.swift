@@ -1,4 +1,4 @@
-// How byte-level tokenizers cut a text before merging: in tokenizer.json a pattern, in GGUF files a name (`tokenizer.ggml.pre`).
+// How byte-level tokenizers cut a text before merging: in tokenizer.json patterns, in GGUF files a name (`tokenizer.ggml.pre`).
 
 internal import Core
 
@@ -7,27 +7,28 @@ enum GGUFSplitting {
   /// The pattern of ByteLevel itself.
   private static let gpt2 = "gpt-2"
 
-  /// Names and the patterns that stand before ByteLevel.
-  private static let patterns: [(name: String, pattern: String)] = [
-    (
-      "llama-bpe",
-      #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-    ),
-    (
-      "qwen2",
-      #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-    ),
+  private static let contractions = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)"#
+  private static let rest = #" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  private static let restWithSlash = #" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  private static let words = #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"#
+  private static let capitals = #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"#
+
+  /// Names and the patterns that stand before ByteLevel, each cutting what the one before left.
+  private static let patterns: [(name: String, patterns: [String])] = [
+    ("llama-bpe", [contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"# + rest]),
+    ("qwen2", [contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"# + rest]),
     (
       "gpt-4o",
-      #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
-        + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
-        + #"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+      ["\(words)\(contractions)?|\(capitals)\(contractions)?|" + #"\p{N}{1,3}|"# + restWithSlash]
     ),
+    ("tekken", ["\(words)|\(capitals)|" + #"\p{N}|"# + restWithSlash]),
     (
-      "tekken",
-      #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"#
-        + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"#
-        + #"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+      "deepseek-v3",
+      [
+        #"\p{N}{1,3}"#, "[一-龥぀-ゟ゠-ヿ]+",
+        ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|"##
+          + #" ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#,
+      ]
     ),
   ]
 
@@ -37,16 +38,12 @@ enum GGUFSplitting {
     guard let bytes = parts.last, bytes["type"]?.string == "ByteLevel", bytes["add_prefix_space"]?.bool != true else {
       return nil
     }
-    let splits = bytes["use_regex"]?.bool == false
-    switch (parts.count, splits) {
-    case (1, false): return gpt2
-    case (2, true):
-      guard parts[0]["type"]?.string == "Split", parts[0]["behavior"]?.string == "Isolated",
-        parts[0]["invert"]?.bool != true, let pattern = parts[0]["pattern"]?["Regex"]?.string
-      else { return nil }
-      return patterns.first { $0.pattern == pattern }?.name
-    default: return nil
+    if bytes["use_regex"]?.bool ?? true { return parts.count == 1 ? gpt2 : nil }
+    let found = parts.dropLast().map { part -> String? in
+      let isPlain = part["type"]?.string == "Split" && part["behavior"]?.string == "Isolated"
+      return isPlain && part["invert"]?.bool != true ? part["pattern"]?["Regex"]?.string : nil
     }
+    return patterns.first { $0.patterns == found }?.name
   }
 
   /// The pre-tokenizer of a name; nil: it is not known.
@@ -55,10 +52,10 @@ enum GGUFSplitting {
       ["type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": .bool(splits)]
     }
     if name == gpt2 { return bytes(splits: true) }
-    guard let pattern = patterns.first(where: { $0.name == name })?.pattern else { return nil }
-    let split: JSONValue = [
-      "type": "Split", "pattern": ["Regex": .string(pattern)], "behavior": "Isolated", "invert": false,
-    ]
-    return ["type": "Sequence", "pretokenizers": [split, bytes(splits: false)]]
+    guard let found = patterns.first(where: { $0.name == name }) else { return nil }
+    let splits: [JSONValue] = found.patterns.map {
+      ["type": "Split", "pattern": ["Regex": .string($0)], "behavior": "Isolated", "invert": false]
+    }
+    return ["type": "Sequence", "pretokenizers": .array(splits + [bytes(splits: false)])]
   }
 }

@@ -1,5 +1,5 @@
-// A tokenizer.json as the metadata of GGUF files (`tokenizer.ggml.*`): byte-level BPE ("gpt2") and BPE that falls back to bytes,
-// as SentencePiece has it ("llama").
+// A tokenizer.json as the metadata of GGUF files (`tokenizer.ggml.*`): byte-level BPE ("gpt2"), BPE that falls back to bytes, as
+// SentencePiece has it ("llama"), and WordPiece ("bert").
 //
 // Invariant: ggml's tokenizer makes the same tokens of a text, or the vocabulary is refused.
 
@@ -31,14 +31,16 @@ struct GGUFVocabulary {
   init(folder: String, count: Int, config: JSONObject) throws {
     file = try TokenizerParts(path: folder + "/tokenizer.json")
     options = try Self.options(folder + "/tokenizer_config.json")
-    guard file.model["type"] == nil || file.model["type"] == "BPE", !file.vocabulary.isEmpty else {
+    let isWords = file.model["type"] == "WordPiece"
+    guard isWords || file.model["type"] ?? "BPE" == "BPE", !file.vocabulary.isEmpty else {
       throw ModelError(
-        .unsupported, "The tokenizer of '\(folder)' is no BPE; only that can be put into a GGUF file yet.")
+        .unsupported,
+        "The tokenizer of '\(folder)' is neither BPE nor WordPiece; only these can be put into a GGUF file.")
     }
     let fallsBack = file.model["byte_fallback"]?.bool == true
     try fill(count: count, bytes: fallsBack)
-    if fallsBack { addPieces() } else { try addByteLevel() }
-    addSpecials(config)
+    if isWords { try addWords() } else if fallsBack { addPieces() } else { try addByteLevel() }
+    addSpecials(config, isWords: isWords)
     if let template = try Self.template(folder, options) { add("tokenizer.chat_template", .string(template)) }
   }
 
@@ -118,6 +120,26 @@ struct GGUFVocabulary {
       }
   }
 
+  /// Words begin with U+2581 here, where they continue one they have nothing in front.
+  private mutating func addWords() throws {
+    let normalizer = file.normalizer
+    guard normalizer["type"] == "BertNormalizer", file.preTokenizer["type"] == "BertPreTokenizer",
+      file.model["continuing_subword_prefix"] ?? "##" == "##"
+    else {
+      throw ModelError(
+        .unsupported,
+        "The tokenizer cuts texts into words in another way than BERT, for which GGUF files have no words.")
+    }
+    for number in tokens.indices where kinds[number] == .normal {
+      let continues = tokens[number].hasPrefix("##")
+      tokens[number] = continues ? String(tokens[number].dropFirst(2)) : "\u{2581}" + tokens[number]
+    }
+    addTokens(model: "bert", pre: "default")
+    let lowercases = normalizer["lowercase"]?.bool ?? true
+    add("tokenizer.ggml.normalizer.lowercase", .bool(lowercases))
+    add("tokenizer.ggml.normalizer.strip_accents", .bool(normalizer["strip_accents"]?.bool ?? lowercases))
+  }
+
   private mutating func addByteLevel() throws {
     guard let pre = GGUFSplitting.name(of: file.preTokenizer) else {
       throw ModelError(
@@ -134,20 +156,40 @@ struct GGUFVocabulary {
 
   // MARK: Special tokens
 
-  private mutating func addSpecials(_ config: JSONObject) {
-    let roles = [("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")]
-    for (role, key) in roles {
-      let option = options["\(role)_token"]
-      let token = option?.string ?? option?["content"]?.string
-      let stated = config["\(role)_token_id"]
-      let number = token.flatMap { numbers[Array($0.utf8)] } ?? stated?.integer ?? stated?.array?.first?.integer
-      if let number, tokens.indices.contains(number) {
-        add("tokenizer.ggml.\(key)_token_id", .uint32(UInt32(number)))
-      }
+  private mutating func addSpecials(_ config: JSONObject, isWords: Bool) {
+    // Encoders have their first and last tokens under names of their own.
+    let roles = [
+      (["bos", "cls"], "bos"), (["eos", "sep"], isWords ? "seperator" : "eos"), (["unk"], "unknown"),
+      (["pad"], "padding"), (["mask"], "mask"),
+    ]
+    for (names, key) in roles {
+      let number = named(names) ?? stated(names, config)
+      if let number { add("tokenizer.ggml.\(key)_token_id", .uint32(UInt32(number))) }
     }
+    if isWords { return }
     let (first, last) = addedByTemplate
     add("tokenizer.ggml.add_bos_token", .bool(options["add_bos_token"]?.bool ?? first))
     add("tokenizer.ggml.add_eos_token", .bool(options["add_eos_token"]?.bool ?? last))
+  }
+
+  /// What tokenizer_config.json says of the first of some roles.
+  private func named(_ roles: [String]) -> Int? {
+    for role in roles {
+      let option = options["\(role)_token"]
+      if let token = option?.string ?? option?["content"]?.string, let number = numbers[Array(token.utf8)] {
+        return number
+      }
+    }
+    return nil
+  }
+
+  /// What config.json says of them.
+  private func stated(_ roles: [String], _ config: JSONObject) -> Int? {
+    for role in roles {
+      let number = config["\(role)_token_id"].flatMap { $0.integer ?? $0.array?.first?.integer }
+      if let number, tokens.indices.contains(number) { return number }
+    }
+    return nil
   }
 
   /// Whether the post-processor puts special tokens before and behind a text.

@@ -1,10 +1,10 @@
-// How one tensor of a checkpoint is made out of tensors of another one: joined, its rows in another order, transposed, shifted,
-// in another type.
+// How one tensor of a checkpoint is made of tensors of another one: their elements in another order, joined, shifted, in another
+// type.
 //
-// Invariant: a tensor goes from file to file in pieces of a few megabytes; where nothing changes, its bytes are passed on as
-// they are.
+// Invariant: a tensor goes from file to file in pieces of a few megabytes, but for quantised ones that are expanded; where
+// nothing changes, its bytes are passed on as they are.
 
-internal import Formats
+internal import Networks
 internal import Tensors
 
 /// A tensor as it is to be written.
@@ -13,33 +13,79 @@ struct TensorRecipe: Sendable {
   var name: String
   /// Row-major, as written.
   var shape: [Int]
-  /// The tensors that stand one after another in it, along the first axis or as elements of a new one.
-  var sources: [String]
-  var change = Change.none
-  /// The type in which it is written.
+  /// The type in which it is written; bytes for MXFP4.
   var type: ElementType
+  var content: Content
 
-  enum Change: Sendable, Equatable {
-    case none
-    /// The rows of each of `heads` in the order that interleaved rotation wants, from that of halves, or back.
-    case interleavedRows(heads: Int)
-    case halvedRows(heads: Int)
-    /// A matrix whose source has its rows as columns.
-    case transposed
-    /// A number added to each element.
-    case plus(Float)
+  enum Content: Sendable {
+    /// One behind the other, and a number that is added to each element.
+    case parts([Part], plus: Float = 0)
+    /// Rows of blocks as ggml has them, of two tensors as gpt-oss's own files have them.
+    case blocks(of: String, scales: String, TensorSlices)
+    /// Of each of these in turns a row of blocks, or of scales, as gpt-oss's own files have them.
+    case unpacked([String], scales: Bool)
+  }
+
+  /// Elements of tensors of one shape, of each in turns.
+  struct Part: Sendable {
+    var sources: [String]
+    /// One of the indices of their first axis; nil: all.
+    var slice: Int?
+    var view: TensorView
   }
 
   var count: Int { shape.reduce(1, *) }
+
+  /// nil: of blocks.
+  var firstPart: Part? { if case .parts(let parts, _) = content { parts.first } else { nil } }
+
+  /// A part that is the whole of a tensor.
+  static func whole(_ source: String, _ shape: [Int]) -> [Part] {
+    [Part(sources: [source], view: TensorView(shape: shape))]
+  }
 }
 
-/// A tensor of the checkpoint that is read.
-struct RecipeSource {
-  var type: ElementType
+/// The elements of a tensor in some order: those at `offset` + the sum of indices times strides.
+struct TensorView: Sendable {
+  var offset = 0
   var shape: [Int]
-  var bytes: UnsafeRawBufferPointer
+  var strides: [Int]
 
-  var count: Int { shape.reduce(1, *) }
+  init(offset: Int = 0, shape: [Int], strides: [Int]) {
+    (self.offset, self.shape, self.strides) = (offset, shape, strides)
+  }
+
+  /// All in their own order.
+  init(shape: [Int]) {
+    self.init(shape: shape, strides: Self.strides(of: shape))
+  }
+
+  static func strides(of shape: [Int]) -> [Int] {
+    shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
+  }
+
+  /// Rows of heads, those of each as [first, second, columns] with the first two axes exchanged. Rotation in halves turns
+  /// elements i and i + n/2 of a head of n; ggml's interleaved one turns 2i and 2i + 1.
+  static func heads(_ heads: Int, _ first: Int, _ second: Int, columns: Int) -> TensorView {
+    TensorView(
+      shape: [heads, second, first, columns], strides: [first * second * columns, columns, second * columns, 1])
+  }
+
+  var rows: Int { shape.dropLast().reduce(1, *) }
+
+  func isWhole(_ shape: [Int]) -> Bool {
+    offset == 0 && strides == Self.strides(of: self.shape) && rows * (self.shape.last ?? 1) == shape.reduce(1, *)
+  }
+
+  /// Where a row along the last axis starts.
+  func start(ofRow row: Int) -> Int {
+    var (row, result) = (row, offset)
+    for (size, stride) in zip(shape, strides).dropLast().reversed() {
+      result += row % size * stride
+      row /= size
+    }
+    return result
+  }
 }
 
 extension TensorRecipe {
@@ -47,75 +93,84 @@ extension TensorRecipe {
   private static let piece = 1 << 18
 
   /// Makes the tensor, passing its bytes to `emit` in parts.
-  func write(_ sources: [RecipeSource], to emit: (UnsafeRawBufferPointer) throws -> Void) throws {
-    for source in sources {
-      if source.type == type, change == .none {
-        try emit(source.bytes)
-      } else {
-        try convert(source, emit)
+  ///
+  /// - Parameter source: gives the tensors that the recipe names.
+  func write(_ source: (String) -> MappedTensor, to emit: (UnsafeRawBufferPointer) throws -> Void) throws {
+    switch content {
+    case .parts(let parts, let plus):
+      for part in parts {
+        let tensors = try part.sources.map { name in
+          let tensor = source(name)
+          return try (part.slice.map { tensor.rows($0..<($0 + 1)) } ?? tensor).expanded()
+        }
+        try withExtendedLifetime(tensors) { try write(part.view, tensors, plus, emit) }
       }
+    case .blocks(let blocks, let scales, let rows):
+      let packed = packedMXFP4(blocks: source(blocks), scales: source(scales), rows)
+      try withExtendedLifetime(packed) { try emit(UnsafeRawBufferPointer(packed.bytes)) }
+    case .unpacked(let names, let scales):
+      try unpackedMXFP4(names.map(source), scales: scales, to: emit)
     }
   }
 
-  private func convert(_ source: RecipeSource, _ emit: (UnsafeRawBufferPointer) throws -> Void) throws {
-    let columns = max(1, change == .transposed ? source.shape[0] : source.shape.dropFirst().reduce(1, *))
-    let rows = source.count / columns
-    let step = max(1, Self.piece / columns)
-    var floats = [Float](repeating: 0, count: min(step, rows) * columns)
+  private func write(
+    _ view: TensorView, _ tensors: [MappedTensor], _ plus: Float, _ emit: (UnsafeRawBufferPointer) throws -> Void
+  ) throws {
+    if tensors.count == 1, tensors[0].form == .dense(type), plus == 0, view.isWhole(tensors[0].dimensions) {
+      return try emit(tensors[0].bytes)
+    }
+    let columns = view.shape.last ?? 1
+    let width = columns * tensors.count
+    let step = max(1, Self.piece / max(1, width))
+    var floats = [Float](repeating: 0, count: min(step, view.rows) * width)
     var output = [UInt8](repeating: 0, count: floats.count * type.size)
-    for start in stride(from: 0, to: rows, by: step) {
-      let part = start..<min(start + step, rows)
-      for row in part {
-        let target = (row - part.lowerBound) * columns
-        if change == .transposed {
-          source.read(from: row, by: rows, into: &floats[target..<target + columns])
-        } else {
-          source.read(from: sourceRow(row, of: rows) * columns, by: 1, into: &floats[target..<target + columns])
+    for first in stride(from: 0, to: view.rows, by: step) {
+      let rows = first..<min(first + step, view.rows)
+      floats.withUnsafeMutableBufferPointer { floats in
+        for row in rows {
+          let start = view.start(ofRow: row)
+          for (turn, tensor) in tensors.enumerated() {
+            let target = floats.baseAddress! + (row - first) * width + turn
+            tensor.read(start, by: view.strides.last ?? 1, count: columns, into: target, by: tensors.count, plus: plus)
+          }
         }
       }
-      let count = part.count * columns
-      if case .plus(let number) = change { for index in 0..<count { floats[index] += number } }
+      let count = rows.count * width
       try output.withUnsafeMutableBytes { bytes in
         type.store(floats[..<count], to: bytes)
         try emit(UnsafeRawBufferPointer(rebasing: bytes[..<(count * type.size)]))
       }
     }
   }
-
-  /// Where a row of the result stands in its source. Rotation in halves turns elements i and i + n/2 of a head of n; ggml's
-  /// interleaved one turns 2i and 2i + 1.
-  private func sourceRow(_ row: Int, of rows: Int) -> Int {
-    switch change {
-    case .none, .transposed, .plus: return row
-    case .interleavedRows(let heads):
-      let size = rows / heads
-      let (head, element) = row.quotientAndRemainder(dividingBy: size)
-      return head * size + element % 2 * (size / 2) + element / 2
-    case .halvedRows(let heads):
-      let size = rows / heads
-      let (head, element) = row.quotientAndRemainder(dividingBy: size)
-      return head * size + element % (size / 2) * 2 + element / (size / 2)
-    }
-  }
 }
 
-extension RecipeSource {
-  /// Elements `start`, `start + step`, ... as floats.
-  fileprivate func read(from start: Int, by step: Int, into target: inout ArraySlice<Float>) {
+extension MappedTensor {
+  /// As floats, if it is quantised.
+  fileprivate func expanded() throws -> MappedTensor {
+    guard case .blocks? = form else { return self }
+    let placeholder = Tensor(data(form!.type(Shape(dimensions))))
+    let value = try evaluate([form!.value(of: placeholder)])[0]
+    var result = self
+    (result.form, result.bytes, result.owner) = (.dense(.float32), UnsafeRawBufferPointer(value.bytes), value)
+    return result
+  }
+
+  /// Elements `start`, `start + step`, ... as floats, and `plus`.
+  fileprivate func read(
+    _ start: Int, by step: Int, count: Int, into target: UnsafeMutablePointer<Float>, by turns: Int, plus: Float
+  ) {
     func all<T: BitwiseCopyable>(_: T.Type, _ value: (T) -> Float) {
-      target.withUnsafeMutableBufferPointer { target in
-        for index in target.indices {
-          let offset = (start + index * step) * MemoryLayout<T>.size
-          target[index] = value(bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
-        }
+      for index in 0..<count {
+        let offset = (start + index * step) * MemoryLayout<T>.size
+        target[index * turns] = value(bytes.loadUnaligned(fromByteOffset: offset, as: T.self)) + plus
       }
     }
-    switch type {
-    case .float32: all(Float.self) { $0 }
-    case .float64: all(Double.self) { Float($0) }
-    case .float16: all(UInt16.self) { Float(half: $0) }
-    case .bfloat16: all(UInt16.self) { Float(bfloat16: $0) }
-    default: preconditionFailure("only floats are converted, not \(type)")
+    switch form {
+    case .dense(.float32): all(Float.self) { $0 }
+    case .dense(.float64): all(Double.self) { Float($0) }
+    case .dense(.float16): all(UInt16.self) { Float(half: $0) }
+    case .dense(.bfloat16): all(UInt16.self) { Float(bfloat16: $0) }
+    default: preconditionFailure("only floats are converted, not \(typeName)")
     }
   }
 }

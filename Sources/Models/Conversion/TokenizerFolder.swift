@@ -31,10 +31,11 @@ struct TokenizerFolder {
     switch model {
     case "gpt2": text = try byteLevel()
     case "llama": text = try pieces()
+    case "bert": text = words()
     default:
       throw ModelError(
         .unsupported,
-        "The tokenizer of '\(file.path)' is of the kind '\(model ?? "?")'; only gpt2 and llama are converted yet.")
+        "The tokenizer of '\(file.path)' is of the kind '\(model ?? "?")'; only gpt2, llama and bert are converted.")
     }
     try text.withUnsafeBytes { try AtomicFile.write($0, to: folder + "/tokenizer.json") }
     try AtomicFile.write(JSONValue.object(options).json + "\n", to: folder + "/tokenizer_config.json")
@@ -83,6 +84,28 @@ struct TokenizerFolder {
       model: model, merges: try mergesOfScores())
   }
 
+  private func words() -> [UInt8] {
+    let normalizer: JSONValue = [
+      "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+      "strip_accents": .bool(flag("normalizer.strip_accents", default: true)),
+      "lowercase": .bool(flag("normalizer.lowercase", default: true)),
+    ]
+    return text(
+      normalizer: normalizer, preTokenizer: ["type": "BertPreTokenizer"],
+      decoder: ["type": "WordPiece", "prefix": "##", "cleanup": true], plainProcessor: .null, type: "WordPiece",
+      model: [
+        ("unk_token", .string(special("unknown")?.token ?? "[UNK]")), ("continuing_subword_prefix", "##"),
+        ("max_input_chars_per_word", 100),
+      ])
+  }
+
+  /// As tokenizer.json spells it.
+  private func spelling(_ number: Int) -> String {
+    let token = tokens[number]
+    guard isWords, kinds[number] == GGUFVocabulary.Kind.normal.rawValue else { return token }
+    return token.hasPrefix("\u{2581}") ? String(token.dropFirst()) : "##" + token
+  }
+
   /// Every way to put a token together of two others, the token of the highest score first.
   private func mergesOfScores() throws -> [(String, String)] {
     let scores = try setting("scores")?.array?.doubles() ?? []
@@ -109,7 +132,7 @@ struct TokenizerFolder {
   /// The text of tokenizer.json. Vocabularies do not go through JSONObject, for which spellings that look alike are one key.
   private func text(
     normalizer: JSONValue, preTokenizer: JSONValue, decoder: JSONValue, plainProcessor: JSONValue,
-    model: [(String, JSONValue)], merges: [(String, String)]
+    type: String = "BPE", model: [(String, JSONValue)], merges: [(String, String)]? = nil
   ) -> [UInt8] {
     var json = Array(#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":"#.utf8)
     json += Array(JSONValue.array(added).json.utf8)
@@ -119,17 +142,19 @@ struct TokenizerFolder {
     ] {
       json += Array(",\"\(name)\":\(part.json)".utf8)
     }
-    json += Array(#","model":{"type":"BPE","dropout":null"#.utf8)
+    json += Array(#","model":{"type":"\#(type)""#.utf8)
     for (name, part) in model { json += Array(",\"\(name)\":\(part.json)".utf8) }
     json += Array(#","vocab":{"#.utf8)
     var first = true
-    for (number, token) in tokens.enumerated() where kinds[number] != GGUFVocabulary.Kind.unused.rawValue {
+    for number in tokens.indices where kinds[number] != GGUFVocabulary.Kind.unused.rawValue {
       if !first { json.append(UInt8(ascii: ",")) }
       first = false
-      JSONText.append(token, to: &json)
+      JSONText.append(spelling(number), to: &json)
       json += Array(":\(number)".utf8)
     }
-    json += Array(#"},"merges":["#.utf8)
+    json.append(UInt8(ascii: "}"))
+    guard let merges else { return json + Array("}}\n".utf8) }
+    json += Array(#","merges":["#.utf8)
     for (index, (left, right)) in merges.enumerated() {
       json += Array((index == 0 ? "[" : ",[").utf8)
       JSONText.append(left, to: &json)
@@ -159,13 +184,18 @@ struct TokenizerFolder {
     return (number, tokens[number])
   }
 
-  private var addsFirst: Bool { flag("add_bos_token", default: setting("model")?.string == "llama") }
-  private var addsLast: Bool { flag("add_eos_token", default: false) }
+  private var isWords: Bool { setting("model")?.string == "bert" }
+  private var addsFirst: Bool { flag("add_bos_token", default: setting("model")?.string != "gpt2") }
+  private var addsLast: Bool { isWords || flag("add_eos_token", default: false) }
+  /// What stands in front of a text; older files of encoders have another name for it.
+  private var firstToken: (number: Int, token: String)? { special("bos") ?? (isWords ? special("cls") : nil) }
+  /// What stands behind a text.
+  private var lastToken: (number: Int, token: String)? { special(isWords ? "seperator" : "eos") }
 
   /// The post-processor that puts special tokens around texts; nil: none are.
   private var template: JSONValue? {
-    let first = addsFirst ? special("bos") : nil
-    let last = addsLast ? special("eos") : nil
+    let first = addsFirst ? firstToken : nil
+    let last = addsLast ? lastToken : nil
     if first == nil, last == nil { return nil }
     func piece(_ token: String, _ type: Int) -> JSONValue {
       ["SpecialToken": ["id": .string(token), "type_id": .integer(type)]]
@@ -184,7 +214,8 @@ struct TokenizerFolder {
     }
     return [
       "type": "TemplateProcessing", "single": .array(sequence("A", 0)),
-      "pair": .array(sequence("A", 0) + sequence("B", 1)), "special_tokens": .object(JSONObject(specials)),
+      "pair": .array(sequence("A", 0) + sequence("B", 1).dropFirst(isWords ? 1 : 0)),
+      "special_tokens": .object(JSONObject(specials)),
     ]
   }
 
@@ -194,17 +225,12 @@ struct TokenizerFolder {
       ("tokenizer_class", "PreTrainedTokenizerFast"), ("clean_up_tokenization_spaces", false),
       ("add_bos_token", .bool(addsFirst)), ("add_eos_token", .bool(addsLast)),
     ])
-    for (role, key) in [("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")] {
+    if let first = firstToken { options[isWords ? "cls_token" : "bos_token"] = .string(first.token) }
+    if let last = lastToken { options[isWords ? "sep_token" : "eos_token"] = .string(last.token) }
+    for (role, key) in [("unk", "unknown"), ("pad", "padding"), ("mask", "mask")] {
       if let special = special(key) { options["\(role)_token"] = .string(special.token) }
     }
     if let template = file.metadata["tokenizer.chat_template"]?.string { options["chat_template"] = .string(template) }
     return options
-  }
-
-  /// The numbers of special tokens for config.json.
-  var configuration: [(String, JSONValue)] {
-    [("bos", "bos"), ("eos", "eos"), ("pad", "padding")].compactMap { role, key in
-      special(key).map { ("\(role)_token_id", .integer($0.number)) }
-    }
   }
 }

@@ -3,7 +3,7 @@
 internal import Core
 internal import Formats
 
-/// A tokenizer.json of BPE.
+/// A tokenizer.json of BPE or WordPiece.
 struct TokenizerParts {
   var vocabulary: [(token: String, number: Int)] = []
   var merges: [(left: String, right: String)] = []

@@ -33,6 +33,10 @@ struct EmbeddingRecipe: Sendable {
 
   /// The mean of a model's states where it has no modules.json.
   init(_ model: PretrainedEncoder) throws(ModelError) {
+    if let gguf = model.gguf {
+      self = try EmbeddingRecipe(gguf, GGUFArchitecture.of(gguf))
+      return
+    }
     if let settings = try model.part("config_sentence_transformers.json") {
       for (name, value) in settings["prompts"]?.object ?? JSONObject() { prompts[name] = value.string }
       if let name = settings["default_prompt_name"]?.string { usualPrompt = prompts[name] ?? "" }

@@ -6,7 +6,7 @@ internal import Networks
 internal import Tensors
 
 extension ModelFamily {
-  static let gemma2 = ModelFamily(types: ["gemma2"], gguf: "gemma2") { settings in
+  static let gemma2 = ModelFamily(types: ["gemma2"]) { settings in
     settings.fill([
       "head_dim": 256, "num_key_value_heads": 4, "sliding_window": 4096, "attn_logit_softcapping": 50,
       "final_logit_softcapping": 30,

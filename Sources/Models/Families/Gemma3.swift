@@ -11,8 +11,7 @@ extension ModelFamily {
       ("language_model.lm_head.", "lm_head."), ("language_model.", ""), ("model.language_model.", "model."),
       ("vision_tower.", nil), ("model.vision_tower.", nil), ("multi_modal_projector.", nil),
       ("model.multi_modal_projector.", nil),
-    ],
-    gguf: "gemma3"
+    ]
   ) { settings in
     if settings.object["model_type"] == "gemma3" {
       settings.descend(to: "text_config", shared: ["dtype", "torch_dtype"])

@@ -3,7 +3,7 @@
 internal import Networks
 
 extension ModelFamily {
-  static let llama = ModelFamily(types: ["llama"], ignored: [".rotary_emb.inv_freq"], gguf: "llama") { settings in
+  static let llama = ModelFamily(types: ["llama"], ignored: [".rotary_emb.inv_freq"]) { settings in
     var attention = settings.selfAttention()
     attention.inputBias = settings.flag("attention_bias", default: false)
     attention.outputBias = attention.inputBias

@@ -5,7 +5,7 @@ internal import Core
 internal import Networks
 
 extension ModelFamily {
-  static let phi3 = ModelFamily(types: ["phi3"], gguf: "phi3") { settings in
+  static let phi3 = ModelFamily(types: ["phi3"]) { settings in
     settings.fill(["original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5])
     var attention = settings.selfAttention()
     attention.isFused = true

@@ -4,7 +4,7 @@ internal import Core
 internal import Networks
 
 extension ModelFamily {
-  static let qwen2 = ModelFamily(types: ["qwen2"], gguf: "qwen2") { settings in
+  static let qwen2 = ModelFamily(types: ["qwen2"]) { settings in
     var attention = settings.selfAttention()
     attention.inputBias = true
     let feedForward = settings.gatedFeedForward()

@@ -4,7 +4,7 @@ internal import Core
 internal import Networks
 
 extension ModelFamily {
-  static let qwen3 = ModelFamily(types: ["qwen3"], gguf: "qwen3") { settings in
+  static let qwen3 = ModelFamily(types: ["qwen3"]) { settings in
     settings.fill(["head_dim": 128])
     var attention = settings.selfAttention()
     attention.inputBias = settings.flag("attention_bias", default: false)

@@ -1,4 +1,4 @@
-// The metadata of one GGUF file as values of config.json.
+// The metadata of a GGUF file as values of config.json while it is read, and as they are put together while it is written.
 
 internal import Core
 internal import Formats
@@ -11,25 +11,35 @@ struct GGUFMetadata {
   /// A number, text, truth value or list of them; nil if the key is missing.
   subscript(key: String) -> JSONValue? { file.metadata["\(architecture).\(key)"].flatMap { GGUFMetadata.json($0) } }
 
-  func array(_ key: String) -> [JSONValue]? { self[key]?.array }
-
   func has(_ tensor: String) -> Bool { file.tensor(tensor) != nil }
 
   func hasSuffix(_ suffix: String) -> Bool { file.tensors.contains { $0.name.hasSuffix(suffix) } }
+
+  /// The first axis of a tensor.
+  func rows(_ tensor: String) -> Int? { file.tensor(tensor)?.shape.first }
+
+  /// The values of a float32 tensor.
+  func floats(_ tensor: String) -> [Float]? {
+    guard file.tensor(tensor)?.type == .f32 else { return nil }
+    return file.withBytes(of: tensor) { bytes in
+      stride(from: 0, to: bytes.count, by: 4).map {
+        Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: UInt32.self)))
+      }
+    }
+  }
 
   /// A list of equal numbers, as files have them with one for each layer, is that number.
   private static func json(_ value: GGUFValue) -> JSONValue? {
     switch value {
     case .bool(let flag): return .bool(flag)
     case .string(let text): return .string(text)
-    // The shortest text of a float32: 1e-5 rather than 9.999999747378752e-06.
-    case .float32(let number): return .number(JSONNumber(number))
-    case .float64(let number): return .number(JSONNumber(number))
+    case .float32(let number): return .float(number)
+    case .float64(let number): return .float(Float(number))
     case .array(let list):
       let values: [JSONValue]? =
         switch list.kind {
         case .bool: (try? list.integers())?.map { .bool($0 != 0) }
-        case .float32, .float64: (try? list.doubles())?.map { .real($0) }
+        case .float32, .float64: (try? list.doubles())?.map { .float(Float($0)) }
         case .string, .array: nil
         default: (try? list.integers())?.map { .integer($0) }
         }
@@ -38,63 +48,25 @@ struct GGUFMetadata {
     default: return value.integer.map { .integer($0) }
     }
   }
+}
 
-  /// `rope_parameters` of config.json; nil: the file says nothing.
-  ///
-  /// - Parameter headSize: elements of a head.
-  func rotary(headSize: Int) -> JSONObject? {
-    var result = JSONObject([("rope_type", "default")])
-    if let base = self["rope.freq_base"] { result["rope_theta"] = base }
-    if let rotated = self["rope.dimension_count"]?.integer, rotated < headSize, architecture != "deepseek2" {
-      result["partial_rotary_factor"] = .real((Double(rotated) + 0.5) / Double(headSize))
-    }
-    if let factor = self["rope.scaling.factor"] { result["factor"] = factor }
-    if let original = self["rope.scaling.original_context_length"] {
-      result["original_max_position_embeddings"] = original
-    }
-    if let short = divisors("rope_factors_short.weight"), let long = divisors("rope_factors_long.weight") {
-      result["rope_type"] = "longrope"
-      (result["short_factor"], result["long_factor"]) = (.array(short), .array(long))
-      if let factor = self["rope.scaling.attn_factor"] { result["attention_factor"] = factor }
-    } else if let divisors = divisors("rope_freqs.weight") {
-      // Llama 3's scaling, already turned into a divisor for each pair.
-      result["rope_type"] = "longrope"
-      (result["short_factor"], result["long_factor"]) = (.array(divisors), .array(divisors))
-      result["attention_factor"] = 1
-    } else {
-      scale(&result)
-    }
-    return result
-  }
+/// Metadata that are being put together.
+struct WrittenMetadata {
+  let architecture: String
+  var values: [(key: String, value: GGUFValue)] = []
+  /// Tensors that hold settings.
+  var tensors: [(name: String, values: [Float])] = []
+  /// What GGUF files have no words for.
+  var problems: [String] = []
 
-  private func scale(_ result: inout JSONObject) {
-    switch self["rope.scaling.type"]?.string {
-    case nil where result["factor"] != nil, "linear": result["rope_type"] = "linear"
-    case nil, "none": break
-    case "yarn":
-      result["rope_type"] = "yarn"
-      for (key, name) in [
-        ("yarn_beta_fast", "beta_fast"), ("yarn_beta_slow", "beta_slow"), ("yarn_attn_factor", "attention_factor"),
-      ] {
-        if let value = self["rope.scaling." + key] { result[name] = value }
-      }
-      if architecture == "deepseek2", let multiplier = self["rope.scaling.yarn_log_multiplier"]?.double {
-        // Written as a tenth of it; the models have the same value for both.
-        (result["mscale"], result["mscale_all_dim"]) = (.real(multiplier * 10), .real(multiplier * 10))
-      }
-      if architecture == "gpt-oss" { result["truncate"] = false }
-    case let kind?: result["rope_type"] = .string(kind)
-    }
-  }
+  /// - Parameter key: without the architecture.
+  mutating func add(_ key: String, _ value: GGUFValue) { values.append(("\(architecture).\(key)", value)) }
 
-  /// The values of a float32 tensor.
-  private func divisors(_ tensor: String) -> [JSONValue]? {
-    guard file.tensor(tensor)?.type == .f32 else { return nil }
-    return file.withBytes(of: tensor) { bytes in
-      stride(from: 0, to: bytes.count, by: 4).map {
-        let pattern = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: UInt32.self))
-        return .number(JSONNumber(Float(bitPattern: pattern)))
-      }
-    }
-  }
+  func size(_ key: String) -> Int? { values.first { $0.key == "\(architecture).\(key)" }?.value.integer }
+}
+
+extension JSONValue {
+  /// The shortest decimal that is a float32: 1e-05, not 9.999999747378752e-06. With a point, since `transformers` takes no
+  /// integer for a float.
+  static func float(_ number: Float) -> JSONValue { (try? JSONValue(parsing: number.description)) ?? .null }
 }

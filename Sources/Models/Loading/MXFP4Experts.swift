@@ -1,8 +1,8 @@
-// From MXFP4 as gpt-oss's files hold it to blocks as products read them: the same bytes in another order.
+// Between MXFP4 as gpt-oss's files hold it and blocks as products and GGUF files have them: the same bytes in another order.
 //
-// In the files, `_blocks` [experts, rows, blocks, 16] has two neighbouring elements in a byte, the first in its low half, and
-// `_scales` [experts, rows, blocks] the exponents. A block that products read is its exponent and 16 bytes with elements j and
-// j + 16 in byte j.
+// In gpt-oss's files, `_blocks` [experts, rows, blocks, 16] has two neighbouring elements in a byte, the first in its low half,
+// and `_scales` [experts, rows, blocks] the exponents. A block that products read is its exponent and 16 bytes with elements j
+// and j + 16 in byte j.
 
 internal import Tensors
 
@@ -27,4 +27,35 @@ func packedMXFP4(blocks: MappedTensor, scales: MappedTensor, _ rows: TensorSlice
     }
   }
   return result
+}
+
+/// The way back, expert by expert: of each matrix in turns a row of `_blocks`, or of `_scales`.
+///
+/// - Parameter matrices: of one shape, [experts, rows, columns].
+func unpackedMXFP4(
+  _ matrices: [MappedTensor], scales: Bool, to emit: (UnsafeRawBufferPointer) throws -> Void
+) rethrows {
+  let (experts, rows, blocksPerRow) = (
+    matrices[0].dimensions[0], matrices[0].dimensions[1], matrices[0].dimensions[2] / 32
+  )
+  for expert in 0..<experts {
+    var result: [UInt8] = []
+    result.reserveCapacity(rows * matrices.count * blocksPerRow * (scales ? 1 : 16))
+    for row in 0..<rows {
+      for matrix in matrices {
+        let first = (expert * rows + row) * blocksPerRow
+        for block in first..<(first + blocksPerRow) {
+          let bytes = matrix.bytes[(17 * block)..<(17 * block + 17)]
+          if scales {
+            result.append(bytes.first!)
+            continue
+          }
+          let codes = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
+          for i in 0..<8 { result.append(codes[2 * i] & 0xF | codes[2 * i + 1] << 4) }
+          for i in 0..<8 { result.append(codes[2 * i] >> 4 | codes[2 * i + 1] & 0xF0) }
+        }
+      }
+    }
+    try result.withUnsafeBytes(emit)
+  }
 }

@@ -31,7 +31,7 @@ public struct PretrainedModel: Sendable {
     if path.lowercased().hasSuffix(".gguf") {
       let file = try PretrainedModel.opened(path)
       (gguf, source) = (file, path)
-      settings = try GGUFSettings.settings(of: file)
+      settings = try GGUFArchitecture.of(file).configInPlace(file)
       ends = settings["eos_token_id"]
     } else {
       (gguf, source) = (nil, path + "/config.json")
@@ -57,7 +57,7 @@ public struct PretrainedModel: Sendable {
     endTokens = Set((ends?.array ?? [ends].compactMap(\.self)).compactMap { $0.integer.flatMap(Int32.init(exactly:)) })
   }
 
-  private static func opened(_ path: String) throws(ModelError) -> GGUFFile {
+  static func opened(_ path: String) throws(ModelError) -> GGUFFile {
     do {
       return try GGUFFile(path: path)
     } catch {
@@ -68,8 +68,7 @@ public struct PretrainedModel: Sendable {
   /// The weights as inputs of programs, mapped where they can be used in place.
   package func weights(_ precision: WeightPrecision = .stored) throws(ModelError) -> WeightBinding {
     if let gguf {
-      let names = GGUFNames.all[gguf.metadata["general.architecture"]!.string!]!
-      return try WeightBinding(family, model, to: StoredTensors(gguf, names), precision: precision)
+      return try WeightBinding(family, model, to: StoredTensors(gguf), precision: precision)
     }
     let files: WeightFiles
     do {

@@ -59,15 +59,54 @@ struct StoredTensors {
 }
 
 extension StoredTensors {
-  /// Those of a GGUF file, under Hugging Face's names as far as there are such.
-  init(_ file: GGUFFile, _ names: GGUFNames) {
-    for tensor in file.tensors where !GGUFNames.settingTensors.contains(tensor.name) {
-      let mapped = file.mapped(tensor.name)!
-      let name = names.huggingFace(tensor.name) ?? tensor.name
-      tensors[name] = MappedTensor(
-        form: tensor.type.form, typeName: tensor.type.name, dimensions: tensor.shape,
-        isTransposed: names.isTransposed(name), bytes: mapped.bytes, owner: mapped.owner)
+  /// Those of a GGUF file, under the names of the model's parameters as far as there are such.
+  init(_ file: GGUFFile) throws(ModelError) {
+    let architecture = try GGUFArchitecture.of(file)
+    let stored = GGUFArchitecture.tensors(of: file)
+    let sizes = HeadSizes(architecture.config(of: file))
+    for (name, tensor) in stored {
+      guard let match = architecture.match(gguf: name) else {
+        tensors[name] = tensor
+        continue
+      }
+      var tensor = tensor
+      switch match.rule.form {
+      case .transposed where tensor.dimensions.count == 2: tensor.isTransposed = true
+      case .latentKeys, .latentValues:
+        // Two tensors here, one in the model.
+        let type = tensor.form?.joined ?? .float32
+        guard let recipe = architecture.recipes(match, name, stored, type, sizes)?.first else { continue }
+        do {
+          tensor = try recipe.value { stored[$0]! }
+        } catch {
+          throw ModelError(.cannotRead, "The tensor '\(name)' of '\(file.path)' could not be converted.", cause: error)
+        }
+      default: break
+      }
+      tensors[match.parameter] = tensor
     }
+  }
+}
+
+extension StoredForm {
+  /// The type of a tensor that is joined of several of this form.
+  fileprivate var joined: ElementType {
+    if case .dense(let element) = self { element } else { .bfloat16 }
+  }
+}
+
+extension TensorRecipe {
+  /// The tensor in memory.
+  fileprivate func value(_ source: (String) -> MappedTensor) throws -> MappedTensor {
+    let result = TensorData(TensorType(type, Shape(shape)))
+    var target = result.bytes.baseAddress!
+    try write(source) { bytes in
+      target.copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+      target += bytes.count
+    }
+    return MappedTensor(
+      form: .dense(type), typeName: "\(type)", dimensions: shape, bytes: UnsafeRawBufferPointer(result.bytes),
+      owner: result)
   }
 }
 

@@ -13,8 +13,9 @@ struct Convert: ParsableCommand {
         tachornis convert models/llama llama.gguf --type bf16
         tachornis convert llama.gguf models/llama
 
-      Names, settings, tokenizer and chat template go along. Tensors pass through in pieces, so a model may be larger
-      than memory.
+      Model types: \(CheckpointConversion.knownTypes.joined(separator: ", ")).
+      Names, settings, tokenizer and chat template go along. Tensors pass through one after the other, so a model may be
+      larger than memory. Quantised weights are expanded to --type; experts of gpt-oss in MXFP4 stay as they are.
       """)
 
   @Argument(help: "A folder with config.json, safetensors and tokenizer.json, or a .gguf file.")
@@ -23,7 +24,7 @@ struct Convert: ParsableCommand {
   @Argument(help: "What to write, which must not exist yet: a .gguf file of a folder, a folder of a .gguf file.")
   var output: String
 
-  @Option(help: "The type of the weights: f32, f16 or bf16; as they are if not given.")
+  @Option(help: "The type of matrices: f32, f16 or bf16; as they are if not given.")
   var type: WeightType?
 
   @Option(help: "The most that a safetensors file should have, in gigabytes (10^9 bytes).")

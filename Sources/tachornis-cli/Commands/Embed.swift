@@ -13,7 +13,8 @@ struct Embed: ParsableCommand {
 
       For each text a line goes to standard output: {"index": 0, "vector": [...]}. With --out all vectors go into one
       file instead, as the tensor "vectors" [texts, elements].
-      How vectors are made of the model's states is what modules.json in its folder says; without one, their mean.
+      How vectors are made of the model's states is what modules.json in its folder says; without one, their mean. The
+      model may be a GGUF file, whose vectors get the length 1.
       """)
 
   @OptionGroup var options: TextOptions

@@ -11,7 +11,7 @@ struct Inspect: ParsableCommand {
         tachornis inspect model.gguf
         tachornis inspect models/llama --json
 
-      Nothing is loaded: files of any size are listed at once.
+      Nothing is loaded: files of any size are listed at once, of whatever architecture they are.
       """)
 
   @Argument(help: "A .gguf or .safetensors file, an index of safetensors, or a folder that holds one of these.")

@@ -175,7 +175,7 @@ import Testing
   /// Changes of the fixture's config.json that cannot be said in GGUF, and what the message mentions.
   @Test(arguments: [
     ("\"llama\"", "\"nothing\"", "nothing"), ("\"silu\"", "\"relu\"", "hidden_act"),
-    ("\"llama3\"", "\"longrope\"", "longrope"), ("\"num_attention_heads\": 4", "\"num_attention_heads\": 3", "heads"),
+    ("\"llama3\"", "\"dynamic\"", "dynamic"), ("\"num_attention_heads\": 4", "\"num_attention_heads\": 3", "heads"),
   ])
   func whatCannotBeSaidIsRefused(old: String, new: String, mentions: String) throws {
     try withTemporaryFolder { folder in

@@ -28,10 +28,7 @@ struct Llama3Scaling {
   }
 
   /// The parameters of which divisors were made: a tensor says the factor, and the rest is as in every published model.
-  init?(matching bytes: [UInt8], base: Double, headSize: Int) {
-    let divisors = bytes.withUnsafeBytes { bytes in
-      (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
-    }
+  init?(matching divisors: [Float], base: Double, headSize: Int) {
     guard let factor = divisors.max() else { return nil }
     (self.factor, low, high, context) = (Double(factor), 1, 4, 8192)
     let expected = self.divisors(base: base, headSize: headSize)
