@@ -105,9 +105,11 @@ package enum BlockRepacking {
   /// compressed-tensors' `pack-quantized`: `packed` int32 [rows, columns · bits / 32] of codes raised by half their range,
   /// `scales` [rows, groups], `zeros` int32 [rows · bits / 32, groups] packed along the rows and raised likewise (nil:
   /// symmetric); w = (q - z) scale.
+  ///
+  /// - Parameter order: as that of `gptq` (`actorder: group`).
   package static func packed(
     _ shape: Shape, packed: UnsafeRawBufferPointer, scales: Scales, zeros: UnsafeRawBufferPointer? = nil,
-    to result: UnsafeMutableRawBufferPointer
+    order: [Int]? = nil, to result: UnsafeMutableRawBufferPointer
   ) {
     let (each, mask, half) = (32 / shape.bits, UInt32(1 << shape.bits - 1), 1 << (shape.bits - 1))
     let (words, groups) = (shape.columns / each, shape.columns / shape.group)
@@ -116,7 +118,9 @@ package enum BlockRepacking {
       let zero = zeros.map { word($0, row / each * groups + group) >> UInt32(row % each * shape.bits) & mask }
       return (scales[row, group], zero.map { Int($0) } ?? half)
     } code: { row, column in
-      UInt8(truncatingIfNeeded: word(packed, row * words + column / each) >> UInt32(column % each * shape.bits) & mask)
+      let source = order.map { $0[column] } ?? column
+      let codes = word(packed, row * words + source / each)
+      return UInt8(truncatingIfNeeded: codes >> UInt32(source % each * shape.bits) & mask)
     }
   }
 

@@ -17,6 +17,8 @@ package import Tensors
 public final class Evaluator {
   private let executable: any Executable
   private var weights: [TensorData] = []
+  /// What a person should know of how the weights are held.
+  package private(set) var notices: [String] = []
   private let tokens: TensorData
   private let targets: TensorData
   /// As they are before a text, which each window overwrites.
@@ -57,6 +59,7 @@ public final class Evaluator {
       pretrained.model, binding.store, batch: batch, length: length, storage: storage, exactProducts: exactProducts,
       backend: backend)
     weights = binding.values
+    notices = binding.notices
   }
 
   /// e to the loss: the number of tokens that the model hesitates between, so to speak.

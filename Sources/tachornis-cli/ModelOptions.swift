@@ -52,6 +52,7 @@ struct ModelOptions: ParsableArguments {
     DefaultBackend.use(backend)
     let generator = try Generator(
       loaded.pretrained, precision: precision, storage: cache?.storage, exactProducts: exact, backend: backend)
+    for notice in generator.notices { Failure.writeError("note: \(notice)\n") }
     return (loaded, generator)
   }
 

@@ -10,8 +10,9 @@ import Tensors
 struct Checkpoint: Sendable, CustomStringConvertible {
   let name: String
   static let all = [
-    "gptq-4", "gptq-4-asymmetric-v2", "gptq-4-ordered", "gptq-8", "awq", "packed-4", "packed-8", "int-8", "float-8",
-    "nf4", "nf4-double", "fp8-blocks",
+    "gptq-4", "gptq-4-asymmetric-v2", "gptq-4-ordered", "gptq-4-ordered-moe", "gptq-8", "awq", "packed-4",
+    "packed-4-ordered", "packed-8", "packed-8-asymmetric", "int-8", "int-8-asymmetric", "float-8", "mxfp4-packed",
+    "nf4", "nf4-double", "fp8-blocks", "fp8-qwen3-moe", "fp8-deepseek-v3",
   ].map(Checkpoint.init)
 
   var description: String { name }

@@ -84,6 +84,29 @@ import Testing
     }
   }
 
+  @Test func `A product with blocks whose columns are in another order gathers the other factor`() throws {
+    var random = RandomCase("ordered block product")
+    let order = (0..<64).map { Int32($0 * 37 % 64) }
+    let x = Tensor.input("x", TensorType(.float32, [3, 64]))
+    let type = TensorType(.uint8, [5, BlockFormat.q80.rowBytes(columns: 64)!])
+    let blocks = (0..<2).map { Tensor.input("w\($0)", type) }
+    let outputs = blocks.map { x.linear($0.dequantized(.q80).gathered(Tensor(order), axis: 1)) }
+    let program = Program(inputs: [x] + blocks, outputs: outputs, options: .init(exactBlocks: true))
+    // Both products share what was gathered.
+    let names = program.instructions.map(\.op.name).filter { $0 != "constant" }
+    #expect(names.sorted() == ["blockMatmul", "blockMatmul", "gather"], "\(program)")
+    let data = [random.data(.float32, [3, 64])] + (0..<2).map { _ in random.blocks(.q80, rows: 5, columns: 64) }
+    let plain = Program(inputs: [x] + blocks, outputs: outputs, options: .init(simplifies: false, fuses: false))
+    let expected = try ReferenceBackend().compile(plain).run(data)
+    for backend in Self.backends {
+      for (found, value) in zip(try backend.compile(program).run(data), expected) {
+        for (a, b) in zip(found.doubles, value.doubles) {
+          #expect(abs(a - b) <= 1e-4 * max(1, abs(b)), "\(backend.name) \(random)")
+        }
+      }
+    }
+  }
+
   @Test func `A product with weights in blocks reads the blocks`() throws {
     var random = RandomCase("block product")
     for (element, exact) in [(ElementType.float32, true), (.float32, false), (.bfloat16, true)] {

@@ -15,6 +15,8 @@ public final class Generator {
   private let backend: any Backend
   private let storage: CacheStorage
   private let options: Program.Options
+  /// What a person should know of how the weights are held.
+  package private(set) var notices: [String] = []
   /// By how many tokens they take; that for one token and the last for more.
   private var programs: [Int: any Executable] = [:]
   private var caches: [TensorData] = []
@@ -64,6 +66,7 @@ public final class Generator {
     self.init(
       pretrained.model, binding.store, weights: binding.values, storage: storage ?? binding.usualStorage,
       exactProducts: exactProducts, backend: backend)
+    notices = binding.notices
   }
 
   /// Continues `prompt` by up to `count` tokens, or until one of `ends`.

@@ -21,6 +21,8 @@ package struct WeightBinding {
   package let store: WeightStore
   /// A value for each of the store's parameters, in their order.
   package let values: [TensorData]
+  /// What a person should know of how the weights are held.
+  package let notices: [String]
 
   /// - Throws: `ModelError` that lists all that does not fit.
   init(
@@ -62,6 +64,7 @@ package struct WeightBinding {
       values.append(try part!.value(parameter.shape, as: forms[parameter.name] ?? .dense(.float32)))
     }
     self.values = values
+    notices = matcher.notices
   }
 }
 
@@ -85,6 +88,7 @@ extension WeightBinding {
   private init(store: WeightStore, values: [TensorData]) {
     self.store = store
     self.values = values
+    notices = []
   }
 }
 
@@ -94,7 +98,7 @@ extension WeightPrecision {
     case (.float32, .dense): .dense(.float32)
     case (.bfloat16, .dense): .dense(.bfloat16)
     case (.stored, .dense(.float64)): .dense(.float32)
-    case (.stored, _), (_, .blocks): stored
+    case (.stored, _), (_, .blocks), (_, .orderedBlocks): stored
     }
   }
 }
@@ -105,6 +109,8 @@ private struct Matcher {
   let prefix: String
   var unused: Set<String>
   var problems: [String] = []
+  /// Quantised weights that have to be held as floats: the first tensor, its bytes in the file and in memory.
+  var expanded: [(name: String, stored: Int, held: Int)] = []
 
   init(_ tensors: [String: MappedTensor], prefix: String) {
     self.tensors = tensors
@@ -171,12 +177,23 @@ private struct Matcher {
         problems.append("'\(name)' does not hold floating-point numbers.")
         return nil
       }
-      if case .blocks = form, case .slices = source {
+      if form.isBlocks, case .slices = source {
         problems.append("'\(name)' is quantised as \(tensor.typeName) with parts that belong to two parameters.")
         return nil
       }
     }
-    return BoundParameter(source: source, tensors: arrays.map(\.tensor), form: arrays[0].tensor.form!)
+    var form = arrays[0].tensor.form!
+    if case .stacked(let names) = source {
+      // Products by group want blocks of one kind, with columns as they are.
+      let isOrdered = if case .orderedBlocks = form { true } else { false }
+      let isMixed = arrays.contains { $0.tensor.form != form && ($0.tensor.form!.isBlocks || form.isBlocks) }
+      if isOrdered || isMixed {
+        let size = arrays.map(\.tensor.bytes.count).reduce(0, +)
+        form = .dense(.float16)
+        expanded.append((names[0], size, expected.reduce(2 * arrays.count, *)))
+      }
+    }
+    return BoundParameter(source: source, tensors: arrays.map(\.tensor), form: form)
   }
 
   /// - Parameter shape: of the matrices: [experts, rows, columns].
@@ -192,6 +209,16 @@ private struct Matcher {
       }
     }
     return BoundParameter(source: source, tensors: arrays.map(\.tensor), form: .blocks(.mxfp4))
+  }
+
+  var notices: [String] {
+    guard let first = expanded.first else { return [] }
+    let (stored, held) = (expanded.map(\.stored).reduce(0, +), expanded.map(\.held).reduce(0, +))
+    return [
+      "The experts of \(expanded.count) maps ('\(first.name)' and so on) are quantised in ways that do not go together (each "
+        + "with its columns in an order of its own, or some not at all): they are held as float16, in "
+        + "\(Numerals.bytes(held)) instead of \(Numerals.bytes(stored))."
+    ]
   }
 
   /// - Throws: if there was a problem, or if tensors are left over.

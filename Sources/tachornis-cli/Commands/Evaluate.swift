@@ -61,6 +61,7 @@ struct Evaluate: ParsableCommand {
     let evaluator = try Evaluator(
       loaded.pretrained, precision: precision, batch: batch, length: length, storage: cache?.storage,
       exactProducts: exact, backend: backend)
+    for notice in evaluator.notices { Failure.writeError("note: \(notice)\n") }
     guard let result = try evaluator.loss(of: text) else {
       throw CommandError("'\(data)' holds \(text.count) tokens; at least two are needed. Give more text.")
     }

@@ -12,11 +12,14 @@ import Testing
   @Test(arguments: Checkpoint.all) func weightsAreThoseOfTheMethodsFormula(checkpoint: Checkpoint) throws {
     let binding = try PretrainedModel(path: checkpoint.path).weights()
     let expected = try checkpoint.checksums
-    #expect(expected.count == 7)
+    #expect(expected.count >= 7)
+    #expect(binding.notices.isEmpty == (checkpoint.name != "gptq-4-ordered-moe"))
     for (parameter, value) in zip(binding.store.parameters, binding.values) {
       guard let checksum = expected[parameter.name] else { continue }
-      let dense = value.type.shape.dimensions == parameter.shape.dimensions
-      #expect(dense == (checkpoint.name == "gptq-4-ordered"), "\(parameter.name) is \(value.type)")
+      // Experts whose columns are in orders of their own (rows of one group have none) have no form in blocks; that is said.
+      let isExpanded = checkpoint.name == "gptq-4-ordered-moe" && parameter.shape.rank == 3 && parameter.shape[-1] > 32
+      #expect(value.type.element == (isExpanded ? .float16 : .uint8), "\(parameter.name) is \(value.type)")
+      if isExpanded { continue }
       let numbers = try binding.numbers(of: parameter, value)
       let found = withExtendedLifetime(numbers) { crc32(UnsafeRawBufferPointer(numbers.bytes)) }
       #expect(found == checksum, "\(parameter.name)")
@@ -28,7 +31,9 @@ import Testing
     // What is not quantised in float32, as the expected logits were computed.
     let binding = try pretrained.weights(.float32)
     let expected = try checkpoint.logits
-    for (exact, tolerance) in [(true, 1e-5), (false, 0.03)] {
+    // Int8 activations may lead to another expert.
+    let isExpanded = !binding.notices.isEmpty
+    for (exact, tolerance) in [(true, isExpanded ? 1e-3 : 1e-5), (false, isExpanded ? 0.2 : 0.03)] {
       let logits = try binding.logits(
         of: checkpoint.tokens, pretrained.model, exact: exact, backend: CPUBackend(threads: 1))
       #expect(relativeError(logits, expected) < tolerance, "exact: \(exact)")
@@ -54,6 +59,7 @@ import Testing
     ("gptq-4", "\"bits\": 4", "\"bits\": 8", "'model.layers.0.mlp.down_proj"),
     ("awq", "\"version\": \"gemm\"", "\"version\": \"gemv\"", "gemv"),
     ("packed-4", "\"format\": \"pack-quantized\"", "\"format\": \"marlin-24\"", "marlin-24"),
+    ("packed-4", "\"format\": \"pack-quantized\"", "\"format\": \"nvfp4-pack-quantized\"", "nvfp4-pack-quantized"),
     ("nf4", "\"bnb_4bit_quant_type\": \"nf4\"", "\"bnb_4bit_quant_type\": \"fp4\"", "fp4"),
     ("fp8-blocks", "48", "32", "scales of"),
   ])

@@ -59,7 +59,7 @@ extension QuantizedTensors {
     }
     let groups = scales.dimensions[1]
     guard let form = integers(module, rows: rows, columns: columns, bits: bits, groups: groups),
-      isOrdered(module, columns: columns, group: columns / groups)
+      let order = order(module + ".weight_g_idx", columns: columns, groups: groups)
     else { return }
     let perWord = 32 / bits
     var zeros: MappedTensor?
@@ -67,23 +67,11 @@ extension QuantizedTensors {
       zeros = take(module + ".weight_zero_point", ["I32"], [(rows + perWord - 1) / perWord, groups])
       if zeros == nil { return }
     }
-    add(module + ".weight", .blocks(form.format), rows: rows, columns: columns) { result in
+    add(module + ".weight", order.form(form), rows: rows, columns: columns) { result in
       BlockRepacking.packed(
-        form, packed: codes.bytes, scales: scales.scales(columns: groups), zeros: zeros?.bytes, to: result)
+        form, packed: codes.bytes, scales: scales.scales(columns: groups), zeros: zeros?.bytes, order: order.columns,
+        to: result)
     }
-  }
-
-  /// Whether the groups of a module are contiguous; if not, that is a problem.
-  private mutating func isOrdered(_ module: String, columns: Int, group: Int) -> Bool {
-    guard has(module + ".weight_g_idx") else { return true }
-    guard let indices = take(module + ".weight_g_idx", ["I32"], [columns]) else { return false }
-    let found = (0..<columns).map { Int(indices.loadUnaligned($0, as: Int32.self)) }
-    // -1 throughout: not ordered at all.
-    if found.allSatisfy({ $0 == -1 }) || found.indices.allSatisfy({ found[$0] == $0 / group }) {
-      return true
-    }
-    report("'\(module)' has groups ordered by activation (actorder \"group\"), which is not supported.")
-    return false
   }
 
   private mutating func unpackInt8(_ module: String) {

@@ -110,6 +110,24 @@ struct QuantizedTensors {
       owner: data)
   }
 
+  /// In which order columns must be taken so that their groups are contiguous; nil: a problem was noted.
+  ///
+  /// - Parameter name: of a tensor with the group of each column, which need not be there.
+  mutating func order(_ name: String, columns: Int, groups: Int) -> ColumnOrder? {
+    guard has(name) else { return ColumnOrder() }
+    guard let indices = take(name, ["I32"], [columns]) else { return nil }
+    let found = (0..<columns).map { indices.loadUnaligned($0, as: Int32.self) }
+    // -1 throughout: not ordered at all.
+    if found.allSatisfy({ $0 == -1 }) { return ColumnOrder() }
+    var counts = [Int](repeating: 0, count: groups)
+    for group in found where group >= 0 && group < groups { counts[Int(group)] += 1 }
+    guard counts.allSatisfy({ $0 == columns / groups }) else {
+      report("'\(name)' does not put \(columns / groups) of \(columns) columns into each of \(groups) groups.")
+      return nil
+    }
+    return ColumnOrder(columns: BlockRepacking.order(groups: found, group: columns / groups))
+  }
+
   /// Integers in `groups` groups a row; nil: a problem was noted, because blocks cannot have that size.
   mutating func integers(_ name: String, rows: Int, columns: Int, bits: Int, groups: Int) -> BlockRepacking.Shape? {
     guard groups > 0, columns > 0, columns % groups == 0, columns / groups % 32 == 0 else {
@@ -118,6 +136,16 @@ struct QuantizedTensors {
       return nil
     }
     return BlockRepacking.Shape(rows: rows, columns: columns, bits: bits, group: columns / groups)
+  }
+}
+
+/// An order of columns.
+struct ColumnOrder {
+  /// The column of the file for each column of the blocks; nil: as they are.
+  var columns: [Int]?
+
+  func form(_ shape: BlockRepacking.Shape) -> StoredForm {
+    columns.map { .orderedBlocks(shape.format, order: $0.map { Int32($0) }) } ?? .blocks(shape.format)
   }
 }
 
