@@ -38,7 +38,7 @@ enum { AHEAD = 8192 };  // bytes between what is read and what is fetched
   do {                                                                                                    \
     __m512 totals[count_];                                                                                \
     for (int r = 0; r < (count_); r++) totals[r] = _mm512_setzero_ps();                                   \
-    CK_WALK(name, walk, row, a->k, {                                                                      \
+    CK_WALK(name, walk, row, a->k, end, {                                                                   \
       if ((first) == 0) {                                                                                 \
         for (int64_t line = 0; line < (walk).step_bytes; line += 64) {                                    \
           _mm_prefetch((const char *)p_ + AHEAD + line, _MM_HINT_T0);                                     \
@@ -58,6 +58,7 @@ enum { AHEAD = 8192 };  // bytes between what is read and what is fetched
     static const ck_walk walk = {kind_, group_, sub_, sub_ / 16, bytes_, head_, minimums_};                \
     (void)scratch;                                                                                        \
     int64_t row_bytes = ck_block_row_bytes(a->format, a->k);                                              \
+    const uint8_t *end = (const uint8_t *)a->blocks + a->n * row_bytes;                                   \
     __m512i order = step_order(kind_);                                                                    \
     for (int64_t column = begin; column < begin + count; column++) {                                      \
       const uint8_t *row = (const uint8_t *)a->blocks + column * row_bytes;                               \

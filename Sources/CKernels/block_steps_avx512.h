@@ -469,9 +469,16 @@ CK_BLOCK_INLINE __m512i step_order(ck_block_kind kind) {
   return _mm512_loadu_si512(order);
 }
 
-// Walks a row: `body` is run with `step` (its number) and `s` for each step. The last one, where it is not whole, is
-// padded with zeros.
-#define CK_WALK(name, walk, row, k, body)                                                                  \
+// The first `count` sub-blocks of a step, the others as zeros.
+CK_BLOCK_INLINE void keep_sub_blocks(ck_step *s, int64_t count, bool minimums) {
+  __mmask16 kept = (__mmask16)((1u << count) - 1);
+  s->scales = _mm512_maskz_mov_ps(kept, s->scales);
+  if (minimums) s->minimums = _mm512_maskz_mov_ps(kept, s->minimums);
+}
+
+// Walks a row: `body` is run with `step` (its number) and `s` for each step. The last one, where it is not whole, has
+// scales of zero behind the row's end; its codes there are those of what follows, up to `end`, behind which nothing is read.
+#define CK_WALK(name, walk, row, k, end, body)                                                             \
   do {                                                                                                     \
     int64_t length_ = 16 * (walk).sub, whole_ = (k) / length_, rest_ = (k) % length_;                       \
     const uint8_t *p_ = (row) + (walk).head;                                                               \
@@ -482,9 +489,14 @@ CK_BLOCK_INLINE __m512i step_order(ck_block_kind kind) {
       body                                                                                                 \
     }                                                                                                      \
     if (rest_ > 0) {                                                                                       \
-      uint8_t room_[CK_STEP_BYTES_MOST] = {0};                                                             \
-      memcpy(room_, p_, (size_t)(rest_ * (walk).step_bytes / length_));                                    \
-      step_##name(room_, (row), &s);                                                                       \
+      if ((end) - p_ >= (walk).step_bytes) {                                                               \
+        step_##name(p_, (row), &s);                                                                        \
+        keep_sub_blocks(&s, rest_ / (walk).sub, (walk).minimums);                                          \
+      } else {                                                                                             \
+        uint8_t room_[CK_STEP_BYTES_MOST] = {0};                                                           \
+        memcpy(room_, p_, (size_t)(rest_ * (walk).step_bytes / length_));                                  \
+        step_##name(room_, (row), &s);                                                                     \
+      }                                                                                                    \
       body                                                                                                 \
     }                                                                                                      \
   } while (0)

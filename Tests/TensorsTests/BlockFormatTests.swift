@@ -148,6 +148,27 @@ import Testing
     }
   }
 
+  @Test func `What follows a row in memory does not touch its product`() throws {
+    var random = RandomCase("rows of blocks")
+    for (format, columns) in [(BlockFormat.q40, 768), (.q80, 96), (.q4K, 768), (.q41, 544)] {
+      let blocks = random.blocks(format, rows: 5, columns: columns)
+      let rowBytes = blocks.shape[-1]
+      // The scales of the second and of the last row are infinite.
+      for row in [1, 4] {
+        blocks.bytes[row * rowBytes] = 0
+        blocks.bytes[row * rowBytes + 1] = 0x7C
+      }
+      let x = random.data(.float32, [3, columns])
+      let product = OpCase(.blockMatmul(BlockMatmul(format: format, type: .float32)), [x, blocks])
+      for backend in Self.backends {
+        let y = try product.results(on: backend)[0].doubles
+        for (index, value) in y.enumerated() {
+          #expect(value.isFinite == ![1, 4].contains(index % 5), "\(backend.name) \(format) \(index) \(random)")
+        }
+      }
+    }
+  }
+
   @Test func `A lookup in weights in blocks makes floats of the rows that are asked for`() throws {
     var random = RandomCase("block lookup")
     let blocks = Tensor.input("w", TensorType(.uint8, [11, BlockFormat.q6K.rowBytes(columns: 256)!]))

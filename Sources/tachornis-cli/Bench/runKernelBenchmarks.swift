@@ -21,7 +21,7 @@ func runKernelBenchmarks(
 ) -> Int {
   let all =
     KernelBenchmark.products + KernelBenchmark.attentions + KernelBenchmark.crossEntropies
-    + KernelBenchmark.blocks + KernelBenchmark.rowKernels + KernelBenchmark.optimizers
+    + KernelBenchmark.blocks + KernelBenchmark.decoding + KernelBenchmark.rowKernels + KernelBenchmark.optimizers
   let kernels = all.filter { filter.isEmpty || $0.title.contains(filter) }
   guard !kernels.isEmpty || filter == "peaks" else { return 0 }
 

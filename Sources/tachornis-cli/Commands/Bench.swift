@@ -15,6 +15,7 @@ struct BenchCommand: ParsableCommand {
       Examples:
         tachornis bench
         tachornis bench --filter "matmul bf16"
+        tachornis bench --filter decode
         tachornis bench --filter peaks
         tachornis bench --json --threads 1 > bench.jsonl
         tachornis bench --vocabulary tokenizer.json --vocabulary gpt2.tiktoken --text book.txt
