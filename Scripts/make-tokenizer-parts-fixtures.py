@@ -4,7 +4,10 @@
 Needs `pip install tokenizers sentencepiece protobuf`. Usage:
 
     make-tokenizer-parts-fixtures.py OUT                      writes tokenizer-parts.json, unigram.model and pairs.model
-    make-tokenizer-parts-fixtures.py --compare COUNT TACHORNIS  runs `TACHORNIS tokenize encode` on COUNT random texts
+    make-tokenizer-parts-fixtures.py --compare COUNT TACHORNIS [VOCABULARY ...]
+
+The second way runs `TACHORNIS tokenize` on COUNT fresh random texts, on long ones without spaces and on bytes that are
+not UTF-8, with the tokenizers of the fixtures and any further tokenizer.json or SentencePiece .model.
 
 Everything is drawn from fixed seeds, so the same versions give the same files (but for SentencePiece's dates).
 """
@@ -15,6 +18,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 import unicodedata
 
 import sentencepiece
@@ -241,34 +245,92 @@ def write(out):
     (out / "tokenizer-parts.json").write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
 
 
-def compare(count, program):
-    dice = random.Random()
-    seed = dice.randrange(1 << 32)
+def anything(dice):
+    """A text of any scalars at all, assigned or not."""
+    scalars = (dice.choice([dice.randrange(0x20, 0x3000), dice.randrange(0x110000)]) for _ in range(dice.randint(1, 30)))
+    return "".join(chr(scalar) for scalar in scalars if not 0xD800 <= scalar < 0xE000)
+
+
+class Ours:
+    def __init__(self, program, path):
+        self.program, self.path = program, path
+
+    def lines(self, part, values, *flags):
+        """What our program prints for each of the values, as JSON lines."""
+        command = [self.program, "tokenize", part, "--tokenizer", str(self.path), "--json", *flags]
+        text = "".join(json.dumps(value) + "\n" for value in values)
+        done = subprocess.run(command, input=text.encode(), capture_output=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def tokens(self, data):
+        """The tokens of any bytes."""
+        command = [self.program, "tokenize", "encode", "--tokenizer", str(self.path)]
+        return [int(word) for word in subprocess.run(command, input=data, capture_output=True, check=True).stdout.split()]
+
+
+def checks(ours, peer, texts, broken):
+    """Pairs of a name and, for each text or bytes: the text, ours, the peer's."""
+    if isinstance(peer, sentencepiece.SentencePieceProcessor):
+        expected = [peer.encode(text) for text in texts]
+        yield "encode", zip(texts, ours.lines("encode", texts), expected)
+        yield "decode", zip(expected, ours.lines("decode", expected, "--skip-specials"), map(peer.decode, expected))
+        yield "bytes", ((data, ours.tokens(data), peer.encode(data)) for data in broken)
+        return
+    peer.encode_special_tokens = True
+    plain = [peer.encode(text, add_special_tokens=False).ids for text in texts]
+    yield "encode", zip(texts, ours.lines("encode", texts), plain)
+    peer.encode_special_tokens = False
+    special = [peer.encode(text).ids for text in texts]
+    yield "with special tokens", zip(texts, ours.lines("encode", texts, "--specials"), special)
+    for name, skips, flags in [("decode", False, []), ("decode without special tokens", True, ["--skip-specials"])]:
+        decoded = [peer.decode(ids, skip_special_tokens=skips) for ids in special]
+        yield name, zip(special, ours.lines("decode", special, *flags), decoded)
+    dice = random.Random(5)
+    size = peer.get_vocab_size()
+    noise = [[dice.randrange(size) for _ in range(dice.randint(1, 20))] for _ in texts]
+    yield "decode of random tokens", zip(noise, ours.lines("decode", noise), [peer.decode(ids, False) for ids in noise])
+    peer.encode_special_tokens = True
+    yield "bytes", ((data, ours.tokens(data), peer.encode(data.decode(errors="replace"), add_special_tokens=False).ids)
+                    for data in broken)
+
+
+def compare(count, program, vocabularies):
+    seed = random.Random().randrange(1 << 32)
     dice = random.Random(seed)
     cases, pieces = everything(random.Random(7))
-    texts = [text for text in (draw(dice).replace("\r", "").strip("\n") for _ in range(count)) if text]
-    differing = 0
+    texts = [draw(dice) if dice.random() < 0.7 else anything(dice) for _ in range(count)]
+    words = ["a" * 1_000_000, "abé中\u0301" * 100_000, "".join(dice.choice("abcdefgh") for _ in range(300_000))]
+    broken = [bytes(dice.choice([dice.randrange(256), 0x61, 0xE4, 0xB8, 0xF0]) for _ in range(dice.randint(1, 30)))
+              for _ in range(20)]
+    compared = differing = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, peer in {**cases, **pieces}.items():
-            path = pathlib.Path(folder) / (name if name in pieces else name + ".json")
-            if name in pieces:
-                path.write_bytes(peer)
-                processor = sentencepiece.SentencePieceProcessor(model_proto=peer)
-                encode = processor.encode
+        sides = [(name, pathlib.Path(folder) / (name if name in pieces else name + ".json"), peer)
+                 for name, peer in {**cases, **pieces}.items()]
+        for name, path, peer in sides:
+            path.write_bytes(peer if name in pieces else peer.to_str().encode())
+        sides += [(path, pathlib.Path(path), None) for path in vocabularies]
+        for name, path, _ in sides:
+            if path.suffix == ".model":
+                peer = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
             else:
-                peer.encode_special_tokens = True
-                path.write_text(peer.to_str())
-                encode = lambda text: peer.encode(text, add_special_tokens=False).ids
-            for text in texts:
-                output = subprocess.run([program, "tokenize", "encode", "--tokenizer", str(path)], input=text.encode(),
-                                        capture_output=True, check=True).stdout
-                if [int(word) for word in output.split()] != encode(text):
-                    differing += 1
-                    print(f"{name}: {text!r}")
-    print(f"seed {seed}: {differing} of {len(texts) * (len(cases) + len(pieces))} encodings differ")
+                peer = Tokenizer.from_file(str(path))
+            for what, results in checks(Ours(program, path), peer, texts, broken):
+                for given, ours, expected in results:
+                    compared += 1
+                    if ours != expected:
+                        differing += 1
+                        print(f"{name}, {what}: {given!r}\n  ours {ours!r}\n  peer {expected!r}")
+            # A word of a million letters takes the peers minutes where they are quadratic.
+            begin = time.perf_counter()
+            ours = Ours(program, path).lines("encode", words)
+            seconds = time.perf_counter() - begin
+            if seconds > 5 or not all(ours):
+                differing += 1
+                print(f"{name}: long words took {seconds:.1f} s and gave {[len(ids) for ids in ours]} tokens")
+    print(f"seed {seed}: {differing} of {compared} results differ")
 
 
 if sys.argv[1] == "--compare":
-    compare(int(sys.argv[2]), sys.argv[3])
+    compare(int(sys.argv[2]), sys.argv[3], sys.argv[4:])
 else:
     write(pathlib.Path(sys.argv[1]))
