@@ -75,7 +75,7 @@ def families():
         "phi3": (t.Phi3Config(**SIZES | dict(hidden_size=96), original_max_position_embeddings=32, rope_parameters=dict(
             rope_type="longrope", rope_theta=1e4, short_factor=[1 + i / 20 for i in range(12)],
             long_factor=[1 + i / 5 for i in range(12)], original_max_position_embeddings=32), sliding_window=None,
-            pad_token_id=None), "pieces"),
+            pad_token_id=0), "pieces"),
         "deepseek2": (t.DeepseekV2Config(
             **DEEPSEEK, topk_method="greedy", n_group=1, topk_group=1, routed_scaling_factor=1.0), "gpt2"),
         "deepseek3": (t.DeepseekV3Config(
@@ -90,8 +90,8 @@ def families():
     }
 
 
-def tokenizer(kind):
-    """Trains a tokenizer of about VOCABULARY tokens."""
+def tokenizer(kind, size=VOCABULARY - 7):
+    """Trains a tokenizer."""
     specials = ["<unk>", "<s>", "</s>"]
     if kind.startswith("pieces"):
         result = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
@@ -113,7 +113,7 @@ def tokenizer(kind):
         result.decoder = decoders.ByteLevel()
     alphabet = [] if kind.startswith("pieces") else pre_tokenizers.ByteLevel.alphabet()
     result.train_from_iterator(CORPUS, trainers.BpeTrainer(
-        vocab_size=VOCABULARY - 7, special_tokens=specials, initial_alphabet=alphabet, show_progress=False))
+        vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False))
     if kind.startswith("pieces"):  # bytes are ordinary tokens
         parts = json.loads(result.to_str())
         parts["added_tokens"] = parts["added_tokens"][:3]
@@ -178,7 +178,10 @@ def llama_converted(source, path):
         from conversion import base, get_model_class
     except ImportError:
         return None
-    architecture = base.ModelBase.load_hparams(Path(source), False)["architectures"][0]
+    settings = base.ModelBase.load_hparams(Path(source), False)
+    if "n_positions" in settings:  # GPT-2's converter wants its older name, too
+        Path(f"{source}/config.json").write_text(json.dumps({**settings, "n_ctx": settings["n_positions"]}))
+    architecture = settings["architectures"][0]
     model = get_model_class(architecture)
     model.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
     model.set_vocab = base.TextModel._set_vocab_gpt2
@@ -216,7 +219,8 @@ def check(tool, name, config, kind):
         logits = np.array(llama.scores[:len(prompt)])
         error = np.linalg.norm(logits - expected) / np.linalg.norm(expected)
         error_here = error_of(tool, file, " ".join(TEXTS), folder, model)
-        tokenizer("gpt2").save_pretrained(source)
+        # With its special tokens counted twice as many as the model has, which the converter for Gemma 3 relies on.
+        tokenizer("gpt2", VOCABULARY - 3).save_pretrained(source)
         theirs = llama_converted(source, f"{folder}/theirs.gguf")
         error_there = error_of(tool, theirs, " ".join(TEXTS), folder, model) if theirs else float("nan")
         vocabulary.save_pretrained(source)
