@@ -7,8 +7,17 @@
 #include "convert.h"
 
 enum { CK_BLOCK_CLASSES = 16 };  // sums that a row is spread over: sub-block b belongs to sum b % 16
-enum { CK_BLOCK_PANEL = 8 };     // rows of x in a panel
-enum { CK_BLOCK_COLUMNS = 16 };  // columns of y in a tile
+enum { CK_BLOCK_PANEL = 4 };     // rows of x in a panel
+enum { CK_BLOCK_COLUMNS = 48 };  // columns of y in a tile
+
+// Dot products of CK_BLOCK_CHUNK codes with as many of each of `rows` rows of x, `stride` apart, in the order of the
+// elements: dots[row][sub-block] in int32. Codes that do not fit 7 bits (`wide`) are taken less 128, others as they are.
+typedef void (*ck_block_dots)(
+  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
+  int32_t dots[][CK_BLOCK_CHUNK / 16]);
+
+// The zero of formats whose codes are wide, so that these dot products need no offset.
+enum { CK_BLOCK_WIDE = 128 };
 
 // Rows of x as int8, zeros after the last element up to whole steps of 16 sub-blocks.
 //
@@ -27,6 +36,7 @@ typedef struct {
   int32_t *offsets;  // the format's zero times the sum of the codes, negative
   float *sums;       // scale times the sum of the codes
   const ck_block_readers *readers;
+  ck_block_dots dots;
 } ck_block_activations;
 
 // y[row][column] = value.
@@ -65,6 +75,19 @@ ck_block_columns ck_block_tiles_avx512(ck_block_format format, int64_t k);
 void ck_block_floats_avx512(
   const ck_block_matmul_arguments *arguments, const ck_block_readers *readers, const float *x, int64_t begin,
   int64_t count);
+void ck_block_dots_avx2(
+  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
+  int32_t dots[][CK_BLOCK_CHUNK / 16]);
+void ck_block_dots_avx_vnni(
+  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
+  int32_t dots[][CK_BLOCK_CHUNK / 16]);
+#elif defined(__aarch64__)
+void ck_block_dots_neon(
+  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
+  int32_t dots[][CK_BLOCK_CHUNK / 16]);
+void ck_block_dots_neon_dotprod(
+  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
+  int32_t dots[][CK_BLOCK_CHUNK / 16]);
 #endif
 // Columns that a task of tiles takes at a time, and the room that it needs for them.
 int64_t ck_block_tile_columns(const ck_block_activations *x);

@@ -6,29 +6,24 @@
 #if defined(__x86_64__)
 #include "block_steps_avx512.h"
 
-enum { PANEL = CK_BLOCK_PANEL, COLUMNS = CK_BLOCK_COLUMNS };
+enum { PANEL = CK_BLOCK_PANEL, COLUMNS = CK_BLOCK_COLUMNS, LANES = 16, VECTORS = COLUMNS / LANES };
 
-// 16 columns: codes [turn][step][4 codes][column][code], then scales and minimums [turn][step][column].
+// COLUMNS columns: codes [turn][step][4 codes][column][code], then scales and minimums [turn][step][column].
 typedef struct {
   uint8_t *codes;
   float *scales, *minimums;
 } tile;
 
-static tile tile_at(void *scratch, int64_t index, const ck_block_activations *x) {
+static tile tile_at(void *scratch, const ck_block_activations *x) {
   int64_t codes = COLUMNS * x->width, scales = COLUMNS * x->subs * 4;
-  uint8_t *p = (uint8_t *)scratch + index * (codes + 2 * scales);
+  uint8_t *p = scratch;
   return (tile){p, (float *)(p + codes), (float *)(p + codes + scales)};
 }
 
-// Columns of a task: as many tiles as stay in the second-level cache.
-int64_t ck_block_tile_columns(const ck_block_activations *x) {
-  int64_t bytes = COLUMNS * (x->width + 8 * x->subs);
-  return COLUMNS * ck_max(1, ck_min(4, 384 * 1024 / ck_max(1, bytes)));
-}
+// Columns of a task: a tile.
+int64_t ck_block_tile_columns(const ck_block_activations *x) { return COLUMNS; }
 
-size_t ck_block_tile_bytes(const ck_block_activations *x) {
-  return (size_t)(ck_block_tile_columns(x) * (x->width + 8 * x->subs));
-}
+size_t ck_block_tile_bytes(const ck_block_activations *x) { return (size_t)(COLUMNS * (x->width + 8 * x->subs)); }
 
 // Rows become columns of a 16 x 16 matrix of 32 bits.
 CK_BLOCK_INLINE void transpose(__m512i m[16]) {
@@ -56,49 +51,51 @@ CK_BLOCK_INLINE void transpose(__m512i m[16]) {
 
 // One step of 16 columns, taken apart.
 typedef struct {
-  __m512i codes[COLUMNS][8];
-  __m512 scales[COLUMNS], minimums[COLUMNS];
+  __m512i codes[LANES][8];
+  __m512 scales[LANES], minimums[LANES];
 } stage;
 
 CK_BLOCK_INLINE void pack_step(
-    const stage *from, ck_block_kind kind, int sub, bool minimums, const tile *to, int64_t step, int64_t steps) {
+    const stage *from, ck_block_kind kind, int sub, bool minimums, const tile *to, int64_t vector,
+    int64_t step, int64_t steps) {
   int fours = sub / 4;
   __m512i m[16];
   for (int v = 0; v < sub / 4; v++) {
-    for (int c = 0; c < COLUMNS; c++) m[c] = from->codes[c][v];
+    for (int c = 0; c < LANES; c++) m[c] = from->codes[c][v];
     transpose(m);
     for (int t = 0; t < 16; t++) {
       int block = sub == 32 ? block_at(kind, v / 2, t / 4) : block_at(kind, v, t / 4);
       int four = (sub == 32 ? v % 2 * 4 : 0) + t % 4;
       int64_t at = (ck_block_turn(block) * steps + step) * fours + four;
-      _mm512_store_si512(to->codes + at * 64, m[t]);
+      _mm512_store_si512(to->codes + (at * VECTORS + vector) * 64, m[t]);
     }
   }
-  for (int c = 0; c < COLUMNS; c++) m[c] = _mm512_castps_si512(from->scales[c]);
+  for (int c = 0; c < LANES; c++) m[c] = _mm512_castps_si512(from->scales[c]);
   transpose(m);
-  for (int b = 0; b < 16; b++) _mm512_store_si512(to->scales + (ck_block_turn(b) * steps + step) * 16, m[b]);
+  for (int b = 0; b < 16; b++) {
+    _mm512_store_si512(to->scales + ((ck_block_turn(b) * steps + step) * VECTORS + vector) * LANES, m[b]);
+  }
   if (!minimums) return;
-  for (int c = 0; c < COLUMNS; c++) m[c] = _mm512_castps_si512(from->minimums[c]);
+  for (int c = 0; c < LANES; c++) m[c] = _mm512_castps_si512(from->minimums[c]);
   transpose(m);
-  for (int b = 0; b < 16; b++) _mm512_store_si512(to->minimums + (ck_block_turn(b) * steps + step) * 16, m[b]);
-}
-
-CK_BLOCK_INLINE void store_row(const ck_block_matmul_arguments *a, int64_t row, int64_t column, __m512 value) {
-  __mmask16 mask = (__mmask16)((1u << ck_min(16, a->n - column)) - 1);
-  int64_t at = row * a->ldy + column;
-  if (a->type_y == CK_F32) {
-    _mm512_mask_storeu_ps((float *)a->y + at, mask, value);
-    return;
-  }
-  float room[16];
-  uint16_t *y = (uint16_t *)a->y + at;
-  _mm512_storeu_ps(room, value);
-  for (int i = 0; i < 16 && column + i < a->n; i++) {
-    y[i] = a->type_y == CK_BF16 ? ck_f32_to_bf16(room[i]) : ck_f32_to_f16(room[i]);
+  for (int b = 0; b < 16; b++) {
+    _mm512_store_si512(to->minimums + ((ck_block_turn(b) * steps + step) * VECTORS + vector) * LANES, m[b]);
   }
 }
 
-// One tile and one panel.
+// The rows of a panel that there are, of the columns that there are.
+static void store_rows(const ck_block_matmul_arguments *a, int64_t row, int64_t column, const float (*sums)[COLUMNS]) {
+  int64_t columns = ck_min(COLUMNS, a->n - column);
+  for (int64_t r = 0; r < ck_min(PANEL, a->m - row); r++) {
+    if (a->type_y == CK_F32) {
+      memcpy((float *)a->y + (row + r) * a->ldy + column, sums[r], (size_t)columns * sizeof(float));
+      continue;
+    }
+    for (int64_t c = 0; c < columns; c++) ck_block_store(a, row + r, column + c, sums[r][c]);
+  }
+}
+
+// One tile and one panel: sums of 4 codes by all rows and columns stay in registers, scaled sums in the first cache.
 CK_BLOCK_INLINE void multiply(
     const ck_block_matmul_arguments *a, const ck_block_activations *x, int sub, bool minimums, const tile *w,
     int64_t panel, int64_t column) {
@@ -109,48 +106,76 @@ CK_BLOCK_INLINE void multiply(
   const int8_t *codes_x = x->codes + panel * PANEL * x->width;
   const float *scales_x = x->scales + panel * PANEL * x->subs, *sums_x = x->sums + panel * PANEL * x->subs;
   const int32_t *offsets_x = x->offsets + panel * PANEL * x->subs;
-  __m512 stack[4][PANEL];
+  float stack[5][PANEL][COLUMNS] __attribute__((aligned(64)));
   for (int turn = 0; turn < CK_BLOCK_CLASSES; turn++) {
-    __m512 total[PANEL];
-    for (int r = 0; r < PANEL; r++) total[r] = _mm512_setzero_ps();
+    __m512 total[PANEL][VECTORS];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < PANEL; r++) {
+#pragma clang loop unroll(full)
+      for (int v = 0; v < VECTORS; v++) total[r][v] = _mm512_setzero_ps();
+    }
     for (int64_t step = 0; step < steps; step++) {
-      __m512i dots[PANEL];
-      for (int r = 0; r < PANEL; r++) dots[r] = _mm512_set1_epi32(offsets_x[r]);
+      __m512i dots[PANEL][VECTORS];
+#pragma clang loop unroll(full)
+      for (int r = 0; r < PANEL; r++) {
+        __m512i offset = _mm512_set1_epi32(offsets_x[r]);
+#pragma clang loop unroll(full)
+        for (int v = 0; v < VECTORS; v++) dots[r][v] = offset;
+      }
+#pragma clang loop unroll(disable)
       for (int four = 0; four < fours; four++) {
-        __m512i weights = _mm512_load_si512(codes_w + 64 * four);
+        __m512i weights[VECTORS];
+#pragma clang loop unroll(full)
+        for (int v = 0; v < VECTORS; v++) weights[v] = _mm512_load_si512(codes_w + 64 * (four * VECTORS + v));
+#pragma clang loop unroll(full)
         for (int r = 0; r < PANEL; r++) {
-          int32_t activations;
-          memcpy(&activations, codes_x + 4 * (four * PANEL + r), 4);
-          dots[r] = _mm512_dpbusd_epi32(dots[r], weights, _mm512_set1_epi32(activations));
+          int32_t four_codes;
+          memcpy(&four_codes, codes_x + 4 * (four * PANEL + r), 4);
+          __m512i activations = _mm512_set1_epi32(four_codes);
+#pragma clang loop unroll(full)
+          for (int v = 0; v < VECTORS; v++) dots[r][v] = _mm512_dpbusd_epi32(dots[r][v], weights[v], activations);
         }
       }
-      __m512 scales = _mm512_load_ps(scales_w);
+#pragma clang loop unroll(full)
       for (int r = 0; r < PANEL; r++) {
-        __m512 both = _mm512_mul_ps(scales, _mm512_set1_ps(scales_x[r]));
-        total[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[r]), both, total[r]);
+        __m512 scale = _mm512_set1_ps(scales_x[r]);
+#pragma clang loop unroll(full)
+        for (int v = 0; v < VECTORS; v++) {
+          __m512 both = _mm512_mul_ps(_mm512_load_ps(scales_w + LANES * v), scale);
+          total[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[r][v]), both, total[r][v]);
+        }
+        if (!minimums) continue;
+        __m512 sum = _mm512_set1_ps(sums_x[r]);
+#pragma clang loop unroll(full)
+        for (int v = 0; v < VECTORS; v++) {
+          total[r][v] = _mm512_fmadd_ps(_mm512_load_ps(minimums_w + LANES * v), sum, total[r][v]);
+        }
       }
-      if (minimums) {
-        __m512 least = _mm512_load_ps(minimums_w);
-        for (int r = 0; r < PANEL; r++) total[r] = _mm512_fmadd_ps(least, _mm512_set1_ps(sums_x[r]), total[r]);
-        minimums_w += 16;
-        sums_x += PANEL;
-      }
-      codes_w += 64 * fours;
-      scales_w += 16;
+      codes_w += 64 * fours * VECTORS;
+      scales_w += COLUMNS;
+      minimums_w += COLUMNS;
       codes_x += 4 * fours * PANEL;
       scales_x += PANEL;
+      sums_x += PANEL;
       offsets_x += PANEL;
     }
     int level = 0;
     for (; turn >> level & 1; level++) {
-      for (int r = 0; r < PANEL; r++) total[r] = _mm512_add_ps(stack[level][r], total[r]);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < PANEL; r++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < VECTORS; v++) {
+          total[r][v] = _mm512_add_ps(_mm512_load_ps(stack[level][r] + LANES * v), total[r][v]);
+        }
+      }
     }
-    if (turn == CK_BLOCK_CLASSES - 1) {
-      for (int r = 0; r < PANEL && panel * PANEL + r < a->m; r++) store_row(a, panel * PANEL + r, column, total[r]);
-    } else {
-      for (int r = 0; r < PANEL; r++) stack[level][r] = total[r];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < PANEL; r++) {
+#pragma clang loop unroll(full)
+      for (int v = 0; v < VECTORS; v++) _mm512_store_ps(stack[level][r] + LANES * v, total[r][v]);
     }
   }
+  store_rows(a, panel * PANEL, column, stack[4]);
 }
 
 #define MULTIPLY(sub_, minimums_, name)                                                                       \
@@ -168,15 +193,16 @@ MULTIPLY(16, true, 16_minimums)
   CK_BLOCK_TARGET static void tiles_##name(                                                                   \
       const ck_block_matmul_arguments *a, const ck_block_activations *x, int64_t begin, int64_t count,        \
       void *scratch) {                                                                                        \
-    static const ck_walk walk = {kind_, group_, sub_, sub_ / 16, bytes_, head_, minimums_};                    \
+    static const ck_walk walk = {kind_, group_, sub_, sub_ / 16, bytes_, head_, minimums_};                   \
     int64_t row_bytes = ck_block_row_bytes(a->format, a->k), steps = x->subs / 16;                            \
-    for (int64_t column = 0; column < count; column += COLUMNS) {                                             \
-      tile w = tile_at(scratch, column / COLUMNS, x);                                                         \
+    tile w = tile_at(scratch, x);                                                                             \
+    for (int64_t vector = 0; vector < VECTORS; vector++) {                                                    \
+      int64_t columns = ck_min(LANES, count - vector * LANES);                                                \
       stage room;                                                                                             \
       memset(&room, 0, sizeof room);                                                                          \
       for (int64_t at = 0; at < steps; at++) {                                                                \
-        for (int64_t c = 0; c < ck_min(COLUMNS, count - column); c++) {                                       \
-          const uint8_t *row = (const uint8_t *)a->blocks + (begin + column + c) * row_bytes;                 \
+        for (int64_t c = 0; c < columns; c++) {                                                               \
+          const uint8_t *row = (const uint8_t *)a->blocks + (begin + vector * LANES + c) * row_bytes;         \
           const uint8_t *p = row + walk.head + at * walk.step_bytes;                                          \
           int64_t rest = a->k - at * 16 * walk.sub;                                                           \
           ck_step s;                                                                                          \
@@ -191,17 +217,14 @@ MULTIPLY(16, true, 16_minimums)
           room.scales[c] = s.scales;                                                                          \
           if (walk.minimums) room.minimums[c] = s.minimums;                                                   \
         }                                                                                                     \
-        pack_step(&room, kind_, sub_, minimums_, &w, at, steps);                                              \
+        pack_step(&room, kind_, sub_, minimums_, &w, vector, at, steps);                                      \
       }                                                                                                       \
     }                                                                                                         \
     for (int64_t panel = 0; panel < ck_ceil_div(a->m, PANEL); panel++) {                                      \
-      for (int64_t column = 0; column < count; column += COLUMNS) {                                           \
-        tile w = tile_at(scratch, column / COLUMNS, x);                                                       \
-        if (sub_ == 32 && minimums_) multiply_32_minimums(a, x, &w, panel, begin + column);                   \
-        if (sub_ == 32 && !minimums_) multiply_32(a, x, &w, panel, begin + column);                           \
-        if (sub_ == 16 && minimums_) multiply_16_minimums(a, x, &w, panel, begin + column);                   \
-        if (sub_ == 16 && !minimums_) multiply_16(a, x, &w, panel, begin + column);                           \
-      }                                                                                                       \
+      if (sub_ == 32 && minimums_) multiply_32_minimums(a, x, &w, panel, begin);                              \
+      if (sub_ == 32 && !minimums_) multiply_32(a, x, &w, panel, begin);                                      \
+      if (sub_ == 16 && minimums_) multiply_16_minimums(a, x, &w, panel, begin);                              \
+      if (sub_ == 16 && !minimums_) multiply_16(a, x, &w, panel, begin);                                      \
     }                                                                                                         \
   }
 CK_WALKS(TILES)
