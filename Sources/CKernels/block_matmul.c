@@ -48,6 +48,34 @@ typedef struct {
   size_t scratch_per_worker;
 } integer_plan;
 
+static void dots_portable(
+    const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
+    int32_t dots[][CK_BLOCK_CHUNK / 16]) {
+  uint8_t shift = wide ? CK_BLOCK_WIDE : 0;
+  for (int64_t r = 0; r < rows; r++, x += stride) {
+    int32_t sixteen[CK_BLOCK_CHUNK / 16];
+    for (int i = 0; i < CK_BLOCK_CHUNK / 16; i++) {
+      int32_t dot = 0;
+      for (int j = 16 * i; j < 16 * i + 16; j++) dot += (int8_t)(codes[j] ^ shift) * x[j];
+      sixteen[i] = dot;
+    }
+    for (int b = 0; b < CK_BLOCK_CHUNK / sub; b++) {
+      dots[r][b] = sub == 16 ? sixteen[b] : sixteen[2 * b] + sixteen[2 * b + 1];
+    }
+  }
+}
+
+static ck_block_dots dots_for(const ck_context *context) {
+#if defined(__x86_64__)
+  if (context->isa >= CK_AVX2) {
+    return context->vnni && __builtin_cpu_supports("avxvnni") ? ck_block_dots_avx_vnni : ck_block_dots_avx2;
+  }
+#elif defined(__aarch64__)
+  if (context->isa == CK_NEON) return context->vnni ? ck_block_dots_neon_dotprod : ck_block_dots_neon;
+#endif
+  return dots_portable;
+}
+
 static ck_block_kernel kernel_for(const ck_context *context, const ck_block_matmul_arguments *a) {
   ck_block_kernel kernel = {.rows = CK_PICK(context, block_columns), .half = 16};
   int sub = ck_block_layout_of(a->format).sub;
@@ -76,6 +104,7 @@ static size_t plan_integers(const ck_context *context, const ck_block_matmul_arg
   x->half = plan->kernel.half;
   memcpy(x->places, plan->kernel.places, sizeof x->places);
   x->readers = ck_block_readers_for(context);
+  x->dots = dots_for(context);
   plan->columns = x->panels ? plan->kernel.tiles : plan->kernel.rows;
   plan->scratch_per_worker = x->panels ? aligned((int64_t)ck_block_tile_bytes(x)) : 0;
   return aligned(x->rows * x->width) + 3 * aligned(x->rows * x->subs * 4);

@@ -30,7 +30,9 @@ static bool has_avx512(void) {
 }
 
 bool ck_has_bf16(void) { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
-bool ck_has_vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+bool ck_has_vnni(void) {
+  return has_avx512() ? __builtin_cpu_supports("avx512vnni") : has_avx2() && __builtin_cpu_supports("avxvnni");
+}
 
 static bool request_tiles(void) {
   __builtin_cpu_init();

@@ -208,6 +208,8 @@ static void test_cross_entropy(void) {
 
 // Of elements_test.c.
 int test_elements(const ck_context *context, uint32_t seed);
+// Of blocks_test.c.
+int test_blocks(const ck_context *context, uint32_t seed);
 
 int main(int count, char **arguments) {
   const char *name = count > 1 ? arguments[1] : "neon";
@@ -231,6 +233,7 @@ int main(int count, char **arguments) {
     test_attention();
     test_cross_entropy();
     failures += test_elements(&tested, draw());
+    failures += test_blocks(&tested, draw());
   }
   ck_pool_destroy(tested.pool);
   printf(failures == 0 ? "passed\n" : "%d failed\n", failures);

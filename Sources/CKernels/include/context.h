@@ -55,7 +55,7 @@ typedef struct {
   ck_pool *pool;
   ck_isa isa;
   bool bf16;  // native bf16 dot products may be used (AVX512-BF16, or the Arm bf16 extension)
-  bool vnni;  // native int8 dot products may be used (AVX512-VNNI, or the Arm dotprod extension)
+  bool vnni;  // native int8 dot products may be used (AVX512-VNNI, AVX-VNNI, or the Arm dotprod extension)
 } ck_context;
 
 bool ck_isa_available(ck_isa isa);
