@@ -5,6 +5,11 @@
 #include "tasks.h"
 
 #include <math.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 ck_block_layout ck_block_layout_of(ck_block_format format) {
   int64_t group = format.group;

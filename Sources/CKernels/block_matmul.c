@@ -106,7 +106,7 @@ static size_t plan_integers(const ck_context *context, const ck_block_matmul_arg
   x->readers = ck_block_readers_for(context);
   x->dots = dots_for(context);
   plan->columns = x->panels ? plan->kernel.tiles : plan->kernel.rows;
-  plan->scratch_per_worker = x->panels ? aligned((int64_t)ck_block_tile_bytes(x)) : 0;
+  plan->scratch_per_worker = x->panels ? aligned(ck_block_tile_bytes(x)) : 0;
   return aligned(x->rows * x->width) + 3 * aligned(x->rows * x->subs * 4);
 }
 
@@ -197,7 +197,7 @@ static void integer_products(
   for (int64_t i = 0; i < count; i++) {
     integer_plan *plan = &all.plans[i];
     plan->per_task =
-      plan->x.panels ? ck_block_tile_columns(&plan->x) : columns_per_task(context, plan->arguments, bytes);
+      plan->x.panels ? CK_BLOCK_COLUMNS : columns_per_task(context, plan->arguments, bytes);
     tasks += ck_ceil_div(plan->arguments->n, plan->per_task);
     all.ends[i] = tasks;
   }

@@ -89,8 +89,10 @@ void ck_block_dots_neon_dotprod(
   const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
   int32_t dots[][CK_BLOCK_CHUNK / 16]);
 #endif
-// Columns that a task of tiles takes at a time, and the room that it needs for them.
-int64_t ck_block_tile_columns(const ck_block_activations *x);
-size_t ck_block_tile_bytes(const ck_block_activations *x);
+
+// The room that a tile needs: codes, scales and minimums.
+static inline int64_t ck_block_tile_bytes(const ck_block_activations *x) {
+  return CK_BLOCK_COLUMNS * (x->width + 8 * x->subs);
+}
 
 #endif

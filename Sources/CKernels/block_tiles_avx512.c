@@ -20,11 +20,6 @@ static tile tile_at(void *scratch, const ck_block_activations *x) {
   return (tile){p, (float *)(p + codes), (float *)(p + codes + scales)};
 }
 
-// Columns of a task: a tile.
-int64_t ck_block_tile_columns(const ck_block_activations *x) { return COLUMNS; }
-
-size_t ck_block_tile_bytes(const ck_block_activations *x) { return (size_t)(COLUMNS * (x->width + 8 * x->subs)); }
-
 // Rows become columns of a 16 x 16 matrix of 32 bits.
 CK_BLOCK_INLINE void transpose(__m512i m[16]) {
   __m512i t[16];
@@ -199,11 +194,14 @@ MULTIPLY(16, true, 16_minimums)
     for (int64_t vector = 0; vector < VECTORS; vector++) {                                                    \
       int64_t columns = ck_min(LANES, count - vector * LANES);                                                \
       stage room;                                                                                             \
-      memset(&room, 0, sizeof room);                                                                          \
+      if (columns < LANES) memset(&room, 0, sizeof room);                                                     \
       for (int64_t at = 0; at < steps; at++) {                                                                \
         for (int64_t c = 0; c < columns; c++) {                                                               \
           const uint8_t *row = (const uint8_t *)a->blocks + (begin + vector * LANES + c) * row_bytes;         \
           const uint8_t *p = row + walk.head + at * walk.step_bytes;                                          \
+          for (int64_t line = 0; line < walk.step_bytes; line += 64) {                                        \
+            _mm_prefetch((const char *)p + LANES * row_bytes + line, _MM_HINT_T0);                            \
+          }                                                                                                   \
           int64_t rest = a->k - at * 16 * walk.sub;                                                           \
           ck_step s;                                                                                          \
           if (rest >= 16 * walk.sub) {                                                                        \
@@ -238,8 +236,4 @@ ck_block_columns ck_block_tiles_avx512(ck_block_format format, int64_t k) {
 #undef CHOOSE
   return NULL;
 }
-#else
-#include "block_matmul_internal.h"
-int64_t ck_block_tile_columns(const ck_block_activations *x) { return CK_BLOCK_COLUMNS; }
-size_t ck_block_tile_bytes(const ck_block_activations *x) { return 0; }
 #endif
