@@ -11,7 +11,7 @@
 enum { TILE = 32 };                 // weight rows that become floats at a time
 // Weights in a task for few rows of x: long stretches, because memory is read fastest in few long streams.
 enum { TASK_BYTES_LEAST = 64 * 1024, TASK_BYTES_MOST = 1024 * 1024 };
-enum { PANELS_FROM = 16, FLOAT_TILES_FROM = 16 };  // rows of x from which on tiles are faster
+enum { PANELS_FROM = 8, FLOAT_TILES_FROM = 16 };  // rows of x from which on tiles are faster
 
 static bool in_integers(const ck_block_matmul_arguments *a) {
   return !a->exact && ck_block_layout_of(a->format).sub > 0;

@@ -1,5 +1,5 @@
-// Products with weights in blocks for many rows of x, in VNNI instructions: 16 columns are taken apart once into a tile
-// whose lanes are columns, and multiplied with panels of rows.
+// Products with weights in blocks for many rows of x, in VNNI instructions: columns are taken apart once into a tile whose
+// lanes are columns, and multiplied with panels of rows.
 //
 // An element's sums are those of block_dot_avx512.c: each of the 16 classes in rising order of its sub-blocks, then the
 // classes as a tree, whose pending halves wait on a stack.
@@ -7,6 +7,9 @@
 #include "block_steps_avx512.h"
 
 enum { PANEL = CK_BLOCK_PANEL, COLUMNS = CK_BLOCK_COLUMNS, LANES = 16, VECTORS = COLUMNS / LANES };
+
+// Registers are chosen when the program is compiled: loops over them have to be unrolled.
+#define UNROLL _Pragma("clang loop unroll(full)")
 
 // COLUMNS columns: codes [turn][step][4 codes][column][code], then scales and minimums [turn][step][column].
 typedef struct {
@@ -55,9 +58,11 @@ CK_BLOCK_INLINE void pack_step(
     int64_t step, int64_t steps) {
   int fours = sub / 4;
   __m512i m[16];
+#pragma clang loop unroll(disable)
   for (int v = 0; v < sub / 4; v++) {
     for (int c = 0; c < LANES; c++) m[c] = from->codes[c][v];
     transpose(m);
+    UNROLL
     for (int t = 0; t < 16; t++) {
       int block = sub == 32 ? block_at(kind, v / 2, t / 4) : block_at(kind, v, t / 4);
       int four = (sub == 32 ? v % 2 * 4 : 0) + t % 4;
@@ -67,12 +72,14 @@ CK_BLOCK_INLINE void pack_step(
   }
   for (int c = 0; c < LANES; c++) m[c] = _mm512_castps_si512(from->scales[c]);
   transpose(m);
+  UNROLL
   for (int b = 0; b < 16; b++) {
     _mm512_store_si512(to->scales + ((ck_block_turn(b) * steps + step) * VECTORS + vector) * LANES, m[b]);
   }
   if (!minimums) return;
   for (int c = 0; c < LANES; c++) m[c] = _mm512_castps_si512(from->minimums[c]);
   transpose(m);
+  UNROLL
   for (int b = 0; b < 16; b++) {
     _mm512_store_si512(to->minimums + ((ck_block_turn(b) * steps + step) * VECTORS + vector) * LANES, m[b]);
   }
@@ -90,7 +97,7 @@ static void store_rows(const ck_block_matmul_arguments *a, int64_t row, int64_t 
   }
 }
 
-// One tile and one panel: sums of 4 codes by all rows and columns stay in registers, scaled sums in the first cache.
+// One tile and one panel, whose sums stay in registers for a class.
 CK_BLOCK_INLINE void multiply(
     const ck_block_matmul_arguments *a, const ck_block_activations *x, int sub, bool minimums, const tile *w,
     int64_t panel, int64_t column) {
@@ -104,44 +111,44 @@ CK_BLOCK_INLINE void multiply(
   float stack[5][PANEL][COLUMNS] __attribute__((aligned(64)));
   for (int turn = 0; turn < CK_BLOCK_CLASSES; turn++) {
     __m512 total[PANEL][VECTORS];
-#pragma clang loop unroll(full)
+    UNROLL
     for (int r = 0; r < PANEL; r++) {
-#pragma clang loop unroll(full)
+      UNROLL
       for (int v = 0; v < VECTORS; v++) total[r][v] = _mm512_setzero_ps();
     }
     for (int64_t step = 0; step < steps; step++) {
       __m512i dots[PANEL][VECTORS];
-#pragma clang loop unroll(full)
+      UNROLL
       for (int r = 0; r < PANEL; r++) {
         __m512i offset = _mm512_set1_epi32(offsets_x[r]);
-#pragma clang loop unroll(full)
+        UNROLL
         for (int v = 0; v < VECTORS; v++) dots[r][v] = offset;
       }
 #pragma clang loop unroll(disable)
       for (int four = 0; four < fours; four++) {
         __m512i weights[VECTORS];
-#pragma clang loop unroll(full)
+        UNROLL
         for (int v = 0; v < VECTORS; v++) weights[v] = _mm512_load_si512(codes_w + 64 * (four * VECTORS + v));
-#pragma clang loop unroll(full)
+        UNROLL
         for (int r = 0; r < PANEL; r++) {
           int32_t four_codes;
           memcpy(&four_codes, codes_x + 4 * (four * PANEL + r), 4);
           __m512i activations = _mm512_set1_epi32(four_codes);
-#pragma clang loop unroll(full)
+          UNROLL
           for (int v = 0; v < VECTORS; v++) dots[r][v] = _mm512_dpbusd_epi32(dots[r][v], weights[v], activations);
         }
       }
-#pragma clang loop unroll(full)
+      UNROLL
       for (int r = 0; r < PANEL; r++) {
         __m512 scale = _mm512_set1_ps(scales_x[r]);
-#pragma clang loop unroll(full)
+        UNROLL
         for (int v = 0; v < VECTORS; v++) {
           __m512 both = _mm512_mul_ps(_mm512_load_ps(scales_w + LANES * v), scale);
           total[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[r][v]), both, total[r][v]);
         }
         if (!minimums) continue;
         __m512 sum = _mm512_set1_ps(sums_x[r]);
-#pragma clang loop unroll(full)
+        UNROLL
         for (int v = 0; v < VECTORS; v++) {
           total[r][v] = _mm512_fmadd_ps(_mm512_load_ps(minimums_w + LANES * v), sum, total[r][v]);
         }
@@ -156,17 +163,17 @@ CK_BLOCK_INLINE void multiply(
     }
     int level = 0;
     for (; turn >> level & 1; level++) {
-#pragma clang loop unroll(full)
+      UNROLL
       for (int r = 0; r < PANEL; r++) {
-#pragma clang loop unroll(full)
+        UNROLL
         for (int v = 0; v < VECTORS; v++) {
           total[r][v] = _mm512_add_ps(_mm512_load_ps(stack[level][r] + LANES * v), total[r][v]);
         }
       }
     }
-#pragma clang loop unroll(full)
+    UNROLL
     for (int r = 0; r < PANEL; r++) {
-#pragma clang loop unroll(full)
+      UNROLL
       for (int v = 0; v < VECTORS; v++) _mm512_store_ps(stack[level][r] + LANES * v, total[r][v]);
     }
   }
