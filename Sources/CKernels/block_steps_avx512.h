@@ -38,9 +38,12 @@ typedef struct {
 
 enum { CK_STEP_BYTES_MOST = 576 };
 
-// The sub-block in lane l of dot product i. Q4_K and Q5_K keep neighbours in the two halves of a byte.
+// The sub-block in lane l of dot product i. Q4_K and Q5_K keep neighbours in the two halves of a byte, Q2_K and Q3_K
+// four pairs of neighbours in its quarters.
 static inline int block_at(ck_block_kind kind, int i, int lane) {
-  return kind == CK_Q4_K || kind == CK_Q5_K ? i / 2 * 8 + 2 * lane + i % 2 : 4 * i + lane;
+  if (kind == CK_Q4_K || kind == CK_Q5_K) return i / 2 * 8 + 2 * lane + i % 2;
+  if (kind == CK_Q2_K || kind == CK_Q3_K) return lane / 2 * 8 + 2 * i + lane % 2;
+  return 4 * i + lane;
 }
 
 // Formats
@@ -101,38 +104,40 @@ CK_BLOCK_INLINE void step_mxfp4(const uint8_t *p, const uint8_t *row, ck_step *s
     _mm512_mask_sllv_epi32(normal, least, _mm512_set1_epi32(0x00200000), e));
 }
 
+// The low two bits of codes, four to a byte: the bytes of both halves of a block are one vector.
+CK_BLOCK_INLINE void quarters(const uint8_t *p, ck_step *s) {
+  __m512i raw = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(3);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 4; i++) s->codes[i] = _mm512_and_si512(_mm512_srli_epi16(raw, (unsigned)(2 * i)), mask);
+}
+
 CK_BLOCK_INLINE void step_q2_k(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  __m512i mask = _mm512_set1_epi8(3);
-  for (int part = 0; part < 2; part++) {
-    __m512i raw = repeated_half(p + 16 + 32 * part);
-    s->codes[2 * part] = _mm512_and_si512(_mm512_srlv_epi16(raw, halves_16(0, 2)), mask);
-    s->codes[2 * part + 1] = _mm512_and_si512(_mm512_srlv_epi16(raw, halves_16(4, 6)), mask);
-  }
-  __m128i packed = _mm_loadu_si128((const void *)p), nibble = _mm_set1_epi8(15);
-  __m512i scales = _mm512_cvtepu8_epi32(_mm_and_si128(packed, nibble));
-  __m512i minimums = _mm512_cvtepu8_epi32(_mm_and_si128(_mm_srli_epi16(packed, 4), nibble));
-  float d = _cvtsh_ss(bits_16(p + 80)), least = -_cvtsh_ss(bits_16(p + 82));
-  s->scales = _mm512_mul_ps(_mm512_set1_ps(d), _mm512_cvtepi32_ps(scales));
-  s->minimums = _mm512_mul_ps(_mm512_set1_ps(least), _mm512_cvtepi32_ps(minimums));
+  quarters(p + 16, s);
+  __m512i packed = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
+  __m512 scales = _mm512_cvtepi32_ps(_mm512_and_si512(packed, _mm512_set1_epi32(15)));
+  __m512 minimums = _mm512_cvtepi32_ps(_mm512_srli_epi32(packed, 4));
+  // Both floats in turn, the second of them subtracted.
+  __m512 floats = _mm512_cvtph_ps(_mm256_set1_epi32((int)(bits_32(p + 80) ^ 0x80000000)));
+  s->scales = _mm512_mul_ps(_mm512_moveldup_ps(floats), scales);
+  s->minimums = _mm512_mul_ps(_mm512_movehdup_ps(floats), minimums);
 }
 
 CK_BLOCK_INLINE void step_q3_k(const uint8_t *p, const uint8_t *row, ck_step *s) {
-  __m512i mask = _mm512_set1_epi8(3), four = _mm512_set1_epi8(4), high = repeated_half(p);
-  for (int part = 0; part < 2; part++) {
-    __m512i raw = repeated_half(p + 32 + 32 * part);
-    for (int i = 0; i < 2; i++) {
-      int shift = 4 * i, bit = 4 * part + 2 * i;
-      __m512i codes = _mm512_and_si512(_mm512_srlv_epi16(raw, halves_16((short)shift, (short)(shift + 2))), mask);
-      __mmask64 set = _mm512_test_epi8_mask(high, halves_8((char)(1 << bit), (char)(2 << bit)));
-      s->codes[2 * part + i] = _mm512_mask_add_epi8(codes, set, codes, four);
-    }
+  __m512i four = _mm512_set1_epi8(4), high = repeated_half(p);
+  quarters(p + 32, s);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 4; i++) {
+    __mmask64 set = _mm512_test_epi8_mask(high, halves_8((char)(1 << i), (char)(16 << i)));
+    s->codes[i] = _mm512_mask_add_epi8(s->codes[i], set, s->codes[i], four);
   }
-  uint64_t low = bits_64(p + 96), nibbles = 0x0f0f0f0f0f0f0f0f, pairs = 0x03030303;
+  uint64_t low = bits_64(p + 96), nibbles = 0x0f0f0f0f0f0f0f0f, pairs = 0x3030303030303030;
   uint64_t top = bits_32(p + 104);
-  uint64_t first = (low & nibbles) | ((top & pairs) | (top >> 2 & pairs) << 32) << 4;
-  uint64_t second = (low >> 4 & nibbles) | ((top >> 4 & pairs) | (top >> 6 & pairs) << 32) << 4;
-  __m512 scales = _mm512_sub_ps(bytes_as_floats(first, second), _mm512_set1_ps(32));
-  s->scales = _mm512_mul_ps(_mm512_set1_ps(_cvtsh_ss(bits_16(p + 108))), scales);
+  uint64_t first = (low & nibbles) | ((top << 4 | top << 34) & pairs);
+  uint64_t second = (low >> 4 & nibbles) | ((top | top >> 2 << 32) & pairs);
+  __m512i scales = _mm512_cvtepu8_epi32(_mm_set_epi64x((long long)second, (long long)first));
+  __m512 shifted = _mm512_cvtepi32_ps(_mm512_sub_epi32(scales, _mm512_set1_epi32(32)));
+  __m512 d = _mm512_cvtph_ps(_mm256_set1_epi16((short)bits_16(p + 108)));
+  s->scales = _mm512_mul_ps(d, shifted);
 }
 
 // The scales and minimums of two blocks of Q4_K or Q5_K. With a, b, c the three times 32 bits behind the floats, four
