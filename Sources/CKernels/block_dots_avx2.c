@@ -15,18 +15,24 @@ INLINE("avx2,avxvnni") __m256i fours_avx_vnni(__m256i unsigned_, __m256i signed_
   return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), unsigned_, signed_);
 }
 
-// Eight vectors of 32 products, whose halves are sub-blocks of 16, become 16 or 8 sums.
+// Eight vectors of 32 products, whose halves are sub-blocks of 16, become 16 or 8 sums. They are stored as they will be
+// read, in whole vectors, else reading waits until the stores are done.
 INLINE("avx2") void store_sums(const __m256i fours[8], int sub, int32_t *dots) {
+  __m256i halves[2];  // the first halves of four vectors, then the second ones
   for (int i = 0; i < 2; i++) {
     const __m256i *v = fours + 4 * i;
-    __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-    __m128i first = _mm256_castsi256_si128(halves), second = _mm256_extracti128_si256(halves, 1);
-    if (sub == 32) {
-      _mm_storeu_si128((void *)(dots + 4 * i), _mm_add_epi32(first, second));
-    } else {
-      _mm_storeu_si128((void *)(dots + 8 * i), _mm_unpacklo_epi32(first, second));
-      _mm_storeu_si128((void *)(dots + 8 * i + 4), _mm_unpackhi_epi32(first, second));
-    }
+    halves[i] = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+  }
+  if (sub == 32) {
+    __m256i first = _mm256_permute2x128_si256(halves[0], halves[1], 0x20);
+    __m256i second = _mm256_permute2x128_si256(halves[0], halves[1], 0x31);
+    _mm256_storeu_si256((void *)dots, _mm256_add_epi32(first, second));
+    return;
+  }
+  for (int i = 0; i < 2; i++) {
+    __m256i second = _mm256_permute4x64_epi64(halves[i], 0x4e);
+    __m256i low = _mm256_unpacklo_epi32(halves[i], second), high = _mm256_unpackhi_epi32(halves[i], second);
+    _mm256_storeu_si256((void *)(dots + 8 * i), _mm256_permute2x128_si256(low, high, 0x20));
   }
 }
 
