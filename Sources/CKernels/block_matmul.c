@@ -65,7 +65,7 @@ static void dots_portable(
   }
 }
 
-static ck_block_dots dots_for(const ck_context *context) {
+static ck_block_dots *dots_for(const ck_context *context) {
 #if defined(__x86_64__)
   if (context->isa >= CK_AVX2) {
     return context->vnni && __builtin_cpu_supports("avxvnni") ? ck_block_dots_avx_vnni : ck_block_dots_avx2;
@@ -196,8 +196,7 @@ static void integer_products(
   }
   for (int64_t i = 0; i < count; i++) {
     integer_plan *plan = &all.plans[i];
-    plan->per_task =
-      plan->x.panels ? CK_BLOCK_COLUMNS : columns_per_task(context, plan->arguments, bytes);
+    plan->per_task = plan->x.panels ? CK_BLOCK_COLUMNS : columns_per_task(context, plan->arguments, bytes);
     tasks += ck_ceil_div(plan->arguments->n, plan->per_task);
     all.ends[i] = tasks;
   }

@@ -12,7 +12,7 @@ enum { CK_BLOCK_COLUMNS = 48 };  // columns of y in a tile
 
 // Dot products of CK_BLOCK_CHUNK codes with as many of each of `rows` rows of x, `stride` apart, in the order of the
 // elements: dots[row][sub-block] in int32. Codes that do not fit 7 bits (`wide`) are taken less 128, others as they are.
-typedef void (*ck_block_dots)(
+typedef void ck_block_dots(
   const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
   int32_t dots[][CK_BLOCK_CHUNK / 16]);
 
@@ -36,7 +36,7 @@ typedef struct {
   int32_t *offsets;  // the format's zero times the sum of the codes, negative
   float *sums;       // scale times the sum of the codes
   const ck_block_readers *readers;
-  ck_block_dots dots;
+  ck_block_dots *dots;
 } ck_block_activations;
 
 // y[row][column] = value.
@@ -75,19 +75,9 @@ ck_block_columns ck_block_tiles_avx512(ck_block_format format, int64_t k);
 void ck_block_floats_avx512(
   const ck_block_matmul_arguments *arguments, const ck_block_readers *readers, const float *x, int64_t begin,
   int64_t count);
-void ck_block_dots_avx2(
-  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
-  int32_t dots[][CK_BLOCK_CHUNK / 16]);
-void ck_block_dots_avx_vnni(
-  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
-  int32_t dots[][CK_BLOCK_CHUNK / 16]);
+ck_block_dots ck_block_dots_avx2, ck_block_dots_avx_vnni;
 #elif defined(__aarch64__)
-void ck_block_dots_neon(
-  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
-  int32_t dots[][CK_BLOCK_CHUNK / 16]);
-void ck_block_dots_neon_dotprod(
-  const uint8_t *codes, const int8_t *x, int64_t stride, int64_t rows, int sub, bool wide,
-  int32_t dots[][CK_BLOCK_CHUNK / 16]);
+ck_block_dots ck_block_dots_neon, ck_block_dots_neon_dotprod;
 #endif
 
 // The room that a tile needs: codes, scales and minimums.
