@@ -12,6 +12,7 @@ let network: [Target.Dependency] = [
   .product(name: "Crypto", package: "swift-crypto"),
   .product(name: "NIOCore", package: "swift-nio"),
   .product(name: "NIOHTTP1", package: "swift-nio"),
+  .product(name: "NIOSSL", package: "swift-nio-ssl"),
 ]
 
 let swiftSettings: [SwiftSetting] = [
@@ -50,6 +51,7 @@ let package = Package(
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.30.0"),
   ],
   targets: [
     // Floor 0
@@ -78,7 +80,11 @@ let package = Package(
       swiftSettings: swiftSettings),
 
     .target(
-      name: "Support", dependencies: ["Core", "Tensors", "CPUBackend"], path: "Tests/Support",
+      name: "Support",
+      dependencies: [
+        "Core", "Tensors", "CPUBackend", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ], path: "Tests/Support",
       swiftSettings: swiftSettings),
     tests("CoreTests", ["Core"]),
     tests("TensorsTests", ["Core", "Tensors", "CPUBackend"], exclude: ["Fixtures"]),

@@ -47,6 +47,7 @@ struct HubClient: Sendable {
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
     // Whether and when to try again is decided by HubRetries.
     configuration.connectionPool.retryConnectionEstablishment = false
+    try endpoint.network.apply(to: &configuration)
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     let result: Swift.Result<Result, any Error>
     do { result = .success(try await body(HubClient(endpoint: endpoint, http: http))) } catch {
@@ -138,7 +139,8 @@ struct HubClient: Sendable {
     if "\(error)".contains("CERTIFICATE_VERIFY_FAILED") {
       return FormatsError(
         .network,
-        "The server's certificate is not trusted; check --host or HF_ENDPOINT, and the system's certificates.",
+        "The server's certificate is not trusted; check --host or HF_ENDPOINT. Behind a company's proxy, set SSL_CERT_FILE to "
+          + "a file with its certificate in PEM.",
         cause: error)
     }
     return switch error as? HTTPClientError {

@@ -15,10 +15,14 @@ public struct HubEndpoint: Sendable {
   public let host: String
   private let origin: Origin
   private let token: String?
+  /// How it is reached.
+  let network: HubNetwork
 
   /// - Parameters:
   ///   - host: the address of the hub; nil for `HF_ENDPOINT` of the environment, and if that is not set the standard one.
   ///   - environment: `HF_TOKEN` is the token; without it the file `token` in `HF_HOME` or `~/.cache/huggingface`.
+  ///     `SSL_CERT_FILE` names certificates to trust instead of the system's, `HTTPS_PROXY` a proxy, `NO_PROXY` hosts that are
+  ///     reached without it.
   /// - Throws: `FormatsError.Code.setting` where the address or the token is malformed.
   public init(host: String? = nil, environment: [String: String]) throws(FormatsError) {
     func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -33,6 +37,7 @@ public struct HubEndpoint: Sendable {
     }
     self.host = address
     self.origin = origin
+    network = try HubNetwork(for: address, environment: environment)
 
     var secret = variable("HF_TOKEN")
     if secret == nil {

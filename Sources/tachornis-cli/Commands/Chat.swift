@@ -21,6 +21,7 @@ struct Chat: ParsableCommand {
       Examples:
         tachornis chat --model Qwen3-0.6B
         tachornis chat --model model-Q4_K_M.gguf --system "Answer in one sentence."
+        tachornis chat --model Qwen3-0.6B --tools functions.json --set enable_thinking=false
         echo "What is a swift?" | tachornis chat --model Qwen3-0.6B --temperature 0
 
       /clear forgets the conversation, /exit (or the end of input) ends it, Ctrl-C ends an answer.
@@ -40,6 +41,12 @@ struct Chat: ParsableCommand {
       valueName: "name=value"))
   var set: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "A JSON file with a list of the functions that the model may call, as the template wants them; calls are written as "
+        + "the model writes them.", valueName: "file"))
+  var tools: String?
+
   @Option(help: "The most tokens of an answer.")
   var tokens = 1024
 
@@ -51,6 +58,7 @@ struct Chat: ParsableCommand {
     let (loaded, generator) = try options.load()
     let template = try chatTemplate(loaded.pretrained)
     let variables = try variables()
+    let functions = try functions()
     let opening: [JSONValue] = system.map { [["role": "system", "content": .string($0)]] } ?? []
     var messages = opening
     var sampler = options.sampler
@@ -61,7 +69,8 @@ struct Chat: ParsableCommand {
       if text == "/clear" { messages = opening }
       if text.isEmpty || text == "/clear" { continue }
       messages.append(["role": "user", "content": .string(text)])
-      let prompt = try template.render(messages: messages, addGenerationPrompt: true, variables: variables)
+      let prompt = try template.render(
+        messages: messages, tools: functions, addGenerationPrompt: true, variables: variables)
       let start = loaded.tokenizer.encode(prompt, specials: .recognized)
       guard start.count < loaded.model.context else {
         throw CommandError(
@@ -104,6 +113,17 @@ struct Chat: ParsableCommand {
     let own = try? pretrained.chatTemplate()
     let text = try String(contentsOfFile: template, encoding: .utf8)
     return try ChatTemplate(text, specialTokens: own?.specialTokens ?? JSONObject())
+  }
+
+  private func functions() throws -> [JSONValue]? {
+    guard let tools else { return nil }
+    let text = try MappedFile(path: tools).withBytes { String(decoding: $0, as: UTF8.self) }
+    do throws(JSONError) {
+      if let list = try JSONValue(parsing: text).array { return list }
+    } catch {
+      throw CommandError("'\(tools)' is not JSON: \(error.message).")
+    }
+    throw CommandError("'\(tools)' must be a JSON list of functions.")
   }
 
   private func variables() throws -> JSONObject {

@@ -24,7 +24,7 @@ struct Pull: ParsableCommand {
 
       What was downloaded before is kept; after an interruption the same command goes on where it was. The path to give to
       --model goes to standard output, everything else to standard error. For gated models, put an access token into
-      HF_TOKEN or ~/.cache/huggingface/token.
+      HF_TOKEN or ~/.cache/huggingface/token. SSL_CERT_FILE (certificates to trust), HTTPS_PROXY and NO_PROXY are heeded.
       """)
 
   @Argument(help: "The model: owner/name, or owner/name:Q4_K_M for one of its GGUF files.")
