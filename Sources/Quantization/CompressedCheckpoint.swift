@@ -1,4 +1,4 @@
-// Writing integers in groups as compressed-tensors does ("pack-quantized"), which vLLM, SGLang and transformers load.
+// Writing integers in groups in the format of compressed-tensors ("pack-quantized").
 //
 // Invariant: what is not quantised is copied as it is, byte by byte.
 
