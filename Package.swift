@@ -69,6 +69,7 @@ let package = Package(
     library("Quantization", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 5
     library("Training", ["Core", "Tensors", "Networks", "Models", "Formats"]),
+    library("Inference", ["Core", "Formats", "Models"]),
     // Floor 7
     library("Tachornis", ["Core", "Tensors", "CPUBackend", "Formats", "Networks", "Models", "Training"]),
     .executableTarget(
@@ -97,6 +98,7 @@ let package = Package(
       "QuantizationTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats", "Quantization"],
       exclude: ["Fixtures"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
+    tests("InferenceTests", ["Core", "Formats", "Models", "Inference"]),
     tests("CommandTests", ["Core", "Formats", "tachornis-cli"]),
   ] + examples.map(example),
   swiftLanguageModes: [.v6],
