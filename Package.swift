@@ -64,7 +64,7 @@ let package = Package(
     library("CPUBackend", ["Core", "Tensors", "CKernels"]),
     library("Networks", ["Core", "Tensors"]),
     // Floor 3
-    library("Models", ["Core", "Tensors", "Networks", "Formats"]),
+    library("Models", ["CKernels", "Core", "Tensors", "Networks", "Formats"]),
     // Floor 4
     library("Quantization", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 5

@@ -50,9 +50,9 @@ enum TrainTinyGPT {
 
     let trained = Dictionary(uniqueKeysWithValues: zip(store.parameters.map(\.name), parameters))
     let generator = try Generator(configuration, masters: trained, precision: .float32, backend: backend)
-    var sampler = Sampler(temperature: 0.5, seed: 5)
-    let story = try generator.generate(
-      tokenizer.encode("Tom had "), count: 300, ends: Set([tokenizer.endOfText].compactMap(\.self)), sampler: &sampler)
+    var sampler = Sampler(
+      SamplingConfiguration(temperature: 0.5, seed: 5), ends: Set([tokenizer.endOfText].compactMap(\.self)))
+    let story = try generator.generate(tokenizer.encode("Tom had "), count: 300, sampler: &sampler)
     print("\nTom had " + tokenizer.decode(story))
   }
 

@@ -14,6 +14,8 @@ public struct ModelError: CodedError {
     case badConfiguration
     /// Tensors are missing, unexpected or of a wrong shape.
     case badWeights
+    /// No token can follow a text, or one is named that the model does not have.
+    case noToken, unknownToken
     case cannotRead
     case cannotWrite
   }

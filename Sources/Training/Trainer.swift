@@ -222,11 +222,13 @@ public final class Trainer {
     guard sampling.tokens > 0 else { return }
     var prompt = tokenizer.encode(sampling.prompt)
     if prompt.isEmpty { prompt = [tokenizer.endOfText ?? tokenizer.encode("\n").first ?? 0] }
-    var sampler = Sampler(temperature: sampling.temperature, seed: configuration.seed &+ UInt64(done))
+    var sampler = Sampler(
+      SamplingConfiguration(temperature: sampling.temperature, seed: configuration.seed &+ UInt64(done)),
+      ends: Set([tokenizer.endOfText].compactMap(\.self)))
     // The weights are others since the last sample.
     generator.forget()
     let tokens = try generator.generate(
-      prompt, count: sampling.tokens, ends: Set([tokenizer.endOfText].compactMap(\.self)), sampler: &sampler)
+      prompt, count: sampling.tokens, sampler: &sampler)
     sink.receive(.sample(step: done, text: sampling.prompt + tokenizer.decode(tokens)))
   }
 

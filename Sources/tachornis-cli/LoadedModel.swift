@@ -32,12 +32,12 @@ struct LoadedModel {
   /// A prompt and what the model makes of it, computed with the default backend.
   func continuation(of prompt: String, tokens: Int, temperature: Double) throws -> String {
     let generator = try Generator(pretrained, backend: DefaultBackend.current)
-    var sampler = Sampler(temperature: temperature)
+    var sampler = Sampler(SamplingConfiguration(temperature: temperature), ends: ends)
     let start = tokenizer.encode(prompt, addingSpecials: true)
     var decoder = StreamingDecoder(tokenizer, skippingSpecials: true, after: start)
     var text = prompt
-    try generator.generate(start, count: tokens, ends: ends, sampler: &sampler) { token in
-      text += decoder.push(token)
+    try generator.generate(start, count: tokens, sampler: &sampler) { choice in
+      text += decoder.push(choice.token)
       return true
     }
     return text + decoder.finish()

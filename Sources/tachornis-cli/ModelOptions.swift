@@ -9,15 +9,6 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "A run's folder, a checkpoint, a folder as Hugging Face has them, or a .gguf file.")
   var model: String
 
-  @Option(help: "0 always takes the likeliest token; 1 samples from the model's own distribution.")
-  var temperature = 0.8
-
-  @Option(help: "Sample from the likeliest so many tokens only.")
-  var topK: Int?
-
-  @Option(help: "The same seed gives the same text.")
-  var seed: UInt64 = 1
-
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
@@ -38,10 +29,6 @@ struct ModelOptions: ParsableArguments {
   )
 
   func validate() throws {
-    if !(temperature >= 0 && temperature.isFinite) {
-      throw ValidationError("--temperature is \(temperature); it must be 0 or more.")
-    }
-    if let topK, topK < 1 { throw ValidationError("--top-k is \(topK); it must be 1 or more.") }
     if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }
 
@@ -55,8 +42,6 @@ struct ModelOptions: ParsableArguments {
     for notice in generator.notices { Failure.writeError("note: \(notice)\n") }
     return (loaded, generator)
   }
-
-  var sampler: Sampler { Sampler(temperature: temperature, topK: topK, seed: seed) }
 }
 
 /// How a cache keeps keys and values.

@@ -37,7 +37,7 @@ struct FamilyParityTests {
       for end in stride(from: piece, to: prompt.count, by: piece) {
         _ = try generator.logits(after: Array(prompt[..<end]))
       }
-      var sampler = Sampler(temperature: 0)
+      var sampler = Sampler(SamplingConfiguration(temperature: 0))
       let found = try generator.generate(prompt, count: expected.count, sampler: &sampler)
       #expect(found == expected, "the prompt in pieces of \(piece)")
     }

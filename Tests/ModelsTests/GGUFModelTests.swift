@@ -32,7 +32,7 @@ struct GGUFModelTests {
     #expect(relativeError(found.doubles, expected.doubles) < 1e-4)
 
     let generator = try Generator(model, backend: Self.backend)
-    var sampler = Sampler(temperature: 0)
+    var sampler = Sampler(SamplingConfiguration(temperature: 0))
     let tokensAfter = try generator.generate(fixture.prompt, count: 64, sampler: &sampler)
     #expect(tokensAfter == fixture.greedy)
     #expect(model.endTokens == [2])

@@ -9,6 +9,7 @@
 #include "crossentropy.h"
 #include "elementwise.h"
 #include "groups.h"
+#include "logits.h"
 #include "matmul.h"
 #include "optimizer.h"
 #include "paged_attention.h"

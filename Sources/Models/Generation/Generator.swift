@@ -25,6 +25,7 @@ public final class Generator {
   /// The tokens whose keys and values stand in the caches.
   private var read: [Int32] = []
   private let start = TensorData(TensorType(.int32, [1]))
+  private let workspace = SamplingWorkspace()
 
   /// The most tokens of a prompt that are read at once.
   static let chunk = 512
@@ -69,27 +70,27 @@ public final class Generator {
     notices = binding.notices
   }
 
-  /// Continues `prompt` by up to `count` tokens, or until one of `ends`.
+  /// Continues `prompt` by up to `count` tokens, or until the sampler chooses an end.
   ///
   /// - Parameter receive: called with each token as it is chosen; false stops.
   /// - Returns: the new tokens, the end left out.
+  /// - Throws: `ModelError` if no token can follow.
   @discardableResult
   public func generate(
-    _ prompt: [Int32], count: Int, ends: Set<Int32> = [], sampler: inout Sampler,
-    receive: (Int32) -> Bool = { _ in true }
+    _ prompt: [Int32], count: Int, sampler: inout Sampler, receive: (TokenChoice) -> Bool = { _ in true }
   ) throws -> [Int32] {
     precondition(!prompt.isEmpty, "a prompt has at least one token")
+    try sampler.configuration.check(vocabulary: model.vocabulary)
+    sampler.begin(after: prompt)
     var text = Array(prompt.suffix(model.context))
     var result: [Int32] = []
-    var logits = try logits(after: text, expecting: count)
-    while result.count < count {
-      let next = sampler.next(logits)
-      if ends.contains(next) { break }
-      result.append(next)
-      guard receive(next), result.count < count else { break }
+    while result.count < count, !sampler.mustEnd {
+      let choice = try sampler.next(logits(after: text, expecting: count - result.count), in: workspace)
+      if sampler.ends.contains(choice.token) { break }
+      result.append(choice.token)
+      guard receive(choice) else { break }
       if text.count == model.context { text = Array(text.suffix(max(1, model.context / 2))) }
-      text.append(next)
-      logits = try self.logits(after: text, expecting: count - result.count)
+      text.append(choice.token)
     }
     return result
   }

@@ -37,7 +37,7 @@ public struct TrainingConfiguration: Configuration {
   /// The instruction set to compute with; the best that the machine has if nil.
   public var instructionSet: InstructionSetChoice?
   public var evaluation = EvaluationConfiguration()
-  public var sampling = SamplingConfiguration()
+  public var sampling = SamplesConfiguration()
   public var checkpoint = CheckpointConfiguration()
   public var stability = StabilityConfiguration()
 
@@ -118,7 +118,8 @@ public struct EvaluationConfiguration: Configuration, Hashable {
   }
 }
 
-public struct SamplingConfiguration: Configuration, Hashable {
+/// Texts that a run writes now and then to show what it has learned.
+public struct SamplesConfiguration: Configuration, Hashable {
   /// Steps between samples; 0: only at the end.
   public var every = 500
   /// Tokens in a sample; 0: no samples.
@@ -131,7 +132,7 @@ public struct SamplingConfiguration: Configuration, Hashable {
   public func problems() -> [ConfigurationProblem] {
     check(every >= 0, "every", every, "must not be negative")
     check(tokens >= 0, "tokens", tokens, "must not be negative; 0 never samples")
-    check(temperature >= 0, "temperature", temperature, "must not be negative")
+    check(temperature >= 0 && temperature.isFinite, "temperature", temperature, "must be 0 or more")
   }
 }
 

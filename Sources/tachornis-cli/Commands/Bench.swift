@@ -17,6 +17,7 @@ struct BenchCommand: ParsableCommand {
         tachornis bench --filter "matmul bf16"
         tachornis bench --filter decode
         tachornis bench --filter peaks
+        tachornis bench --filter sampling
         tachornis bench --json --threads 1 > bench.jsonl
         tachornis bench --vocabulary tokenizer.json --vocabulary gpt2.tiktoken --text book.txt
         tachornis bench --model llama-Q4_K_M.gguf --prompt 512 --tokens 64
@@ -27,7 +28,7 @@ struct BenchCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only kernels whose 'name type shape variant' contains this; 'peaks' for none, 'tokenizers' for all vocabularies and texts in tokenizers/ and text/ of the folder that TACHORNIS_DATA names.",
+      "Only what has this in its 'name type shape variant'; 'peaks' for no kernel, 'sampling' for choosing tokens, 'tokenizers' for all vocabularies and texts in tokenizers/ and text/ of the folder that TACHORNIS_DATA names.",
       valueName: "text"))
   var filter = ""
 
@@ -78,9 +79,10 @@ struct BenchCommand: ParsableCommand {
       ) { print($0) }
       return
     }
-    let measured = runKernelBenchmarks(filter: filter, json: json, threads: threads, seconds: seconds) { print($0) }
+    var measured = runKernelBenchmarks(filter: filter, json: json, threads: threads, seconds: seconds) { print($0) }
+    measured += try runSamplingBenchmarks(filter: filter, json: json, seconds: seconds) { print($0) }
     if measured == 0, filter != "peaks" {
-      throw ValidationError("no kernel matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")
+      throw ValidationError("nothing matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")
     }
   }
 

@@ -21,13 +21,16 @@ struct Chat: ParsableCommand {
       Examples:
         tachornis chat --model Qwen3-0.6B
         tachornis chat --model model-Q4_K_M.gguf --system "Answer in one sentence."
-        tachornis chat --model Qwen3-0.6B --tools functions.json --set enable_thinking=false
+        tachornis chat --model Qwen3-0.6B --tools functions.json --variable enable_thinking=false
+        tachornis chat --model Qwen3-0.6B --top-p 0.95 --set repetitionPenalty=1.1
         echo "What is a swift?" | tachornis chat --model Qwen3-0.6B --temperature 0
 
       /clear forgets the conversation, /exit (or the end of input) ends it, Ctrl-C ends an answer.
       """)
 
   @OptionGroup var options: ModelOptions
+
+  @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 
   @Option(help: "What the model is told before the conversation.")
   var system: String?
@@ -37,9 +40,9 @@ struct Chat: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "A variable that the template knows, as JSON: --set enable_thinking=false; may be repeated.",
+      "A variable that the template knows, as JSON: --variable enable_thinking=false; may be repeated.",
       valueName: "name=value"))
-  var set: [String] = []
+  var variable: [String] = []
 
   @Option(
     help: ArgumentHelp(
@@ -61,7 +64,8 @@ struct Chat: ParsableCommand {
     let functions = try functions()
     let opening: [JSONValue] = system.map { [["role": "system", "content": .string($0)]] } ?? []
     var messages = opening
-    var sampler = options.sampler
+    let configuration = try sampling.configuration
+    var answers = 0
     let isTerminal = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1
     while let line = ask(isTerminal) {
       let text = line.trimmed
@@ -76,6 +80,9 @@ struct Chat: ParsableCommand {
         throw CommandError(
           "The conversation has \(start.count) tokens and the model knows \(loaded.model.context): /clear it.")
       }
+      // Another stream of the same seed: a question that is asked again may be answered otherwise.
+      var sampler = Sampler(configuration, ends: loaded.ends, stream: answers, tokenizer: loaded.tokenizer)
+      answers += 1
       let answer = try answer(start, loaded, generator, &sampler)
       messages.append(["role": "assistant", "content": .string(answer)])
     }
@@ -89,20 +96,20 @@ struct Chat: ParsableCommand {
   private func answer(
     _ start: [Int32], _ loaded: LoadedModel, _ generator: Generator, _ sampler: inout Sampler
   ) throws -> String {
-    var decoder = StreamingDecoder(loaded.tokenizer, skippingSpecials: true, after: start)
+    var text = TextStream(loaded.tokenizer, sampler.configuration, after: start, skippingSpecials: true)
     var answer = ""
     let clock = MonotonicClock()
     var times = GenerationTimes(prompt: start.count, clock: clock, begin: clock.seconds)
     Interrupt.watch()
     defer { Interrupt.forget() }
-    try generator.generate(start, count: tokens, ends: loaded.ends, sampler: &sampler) { token in
+    try generator.generate(start, count: tokens, sampler: &sampler) { choice in
       times.count()
-      let piece = decoder.push(token)
+      let piece = text.push(choice.token)
       answer += piece
       writeOutput(piece)
-      return !Interrupt.isAsked
+      return text.stopped == nil && !Interrupt.isAsked
     }
-    let rest = decoder.finish()
+    let rest = text.finish()
     writeOutput(rest + "\n")
     if options.timings { Failure.writeError(times.description + "\n") }
     return answer + rest
@@ -128,9 +135,9 @@ struct Chat: ParsableCommand {
 
   private func variables() throws -> JSONObject {
     var result = JSONObject()
-    for entry in set {
+    for entry in variable {
       let parts = entry.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2 else { throw ValidationError("--set \(entry): a name, =, and a value are needed.") }
+      guard parts.count == 2 else { throw ValidationError("--variable \(entry): a name, =, and a value are needed.") }
       result[parts[0]] = (try? JSONValue(parsing: parts[1])) ?? .string(parts[1])
     }
     return result

@@ -10,12 +10,16 @@ struct Generate: ParsableCommand {
       Examples:
         tachornis generate --model runs/book --prompt "Once upon a time"
         tachornis generate --model runs/book --prompt "1 + 2 =" --tokens 8 --temperature 0
+        tachornis generate --model runs/book --prompt "Once" --count 3 --stop "." --set dry.multiplier=0.8
         tachornis generate --model llama-3.2-1b-Q4_K_M.gguf --prompt "The capital of France is" --timings
 
-      The text alone, prompt included, goes to standard output.
+      The text alone, prompt included, goes to standard output; several texts have a line "---" between them. With --logprobs \
+      each token is a line of JSON instead.
       """)
 
   @OptionGroup var options: ModelOptions
+
+  @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 
   @Option(help: "The text to go on from.")
   var prompt: String
@@ -23,8 +27,34 @@ struct Generate: ParsableCommand {
   @Option(help: "The most tokens to add.")
   var tokens = 200
 
+  @Option(help: "How many texts to write, each with random numbers of its own.")
+  var count = 1
+
+  @Option(help: "Write so many texts, and show those that the model holds to be likeliest: by mean log-probability.")
+  var bestOf: Int?
+
+  @Option(help: "Look for the likeliest text with so many beams, instead of sampling.")
+  var beams: Int?
+
+  @Option(help: "Print the log-probability of each token, and of so many of the likeliest.")
+  var logprobs: Int?
+
   func validate() throws {
     if tokens < 0 { throw ValidationError("--tokens is \(tokens); it must not be negative.") }
+    if count < 1 { throw ValidationError("--count is \(count); it must be 1 or more.") }
+    if let bestOf, bestOf < count {
+      throw ValidationError("--best-of is \(bestOf); it must be \(count) or more, as many as are shown.")
+    }
+    if let logprobs, !(0...1000).contains(logprobs) {
+      throw ValidationError("--logprobs is \(logprobs); it must be from 0 to 1000.")
+    }
+    guard let beams else { return }
+    if beams < count {
+      throw ValidationError("--beams is \(beams); it must be \(count) or more, as many as are shown.")
+    }
+    if bestOf != nil || logprobs != nil || !sampling.stop.isEmpty {
+      throw ValidationError("--beams goes neither with --best-of nor with --logprobs nor with --stop.")
+    }
   }
 
   func run() throws {
@@ -32,18 +62,110 @@ struct Generate: ParsableCommand {
     let begin = clock.seconds
     let (loaded, generator) = try options.load()
     var start = loaded.tokenizer.encode(prompt, addingSpecials: true)
-    writeOutput(prompt)
     if start.isEmpty { start = [loaded.tokenizer.endOfText ?? 0] }
-    var sampler = options.sampler
-    var decoder = StreamingDecoder(loaded.tokenizer, after: start)
     var stopwatch = GenerationTimes(prompt: start.count, clock: clock, begin: begin)
-    try generator.generate(start, count: tokens, ends: loaded.ends, sampler: &sampler) { token in
-      stopwatch.count()
-      writeOutput(decoder.push(token))
-      return true
+    if let beams {
+      try search(start, beams, loaded, generator) { stopwatch.count() }
+    } else if let bestOf {
+      try choose(start, among: bestOf, loaded, generator) { stopwatch.count() }
+    } else {
+      for index in 0..<count {
+        separate(index)
+        if logprobs == nil { writeOutput(prompt) }
+        _ = try write(start, stream: index, loaded, generator) { choice, piece in
+          if choice != nil { stopwatch.count() }
+          if let choice, logprobs != nil {
+            writeOutput(line(choice, loaded.tokenizer) + "\n")
+          } else if logprobs == nil {
+            writeOutput(piece)
+          }
+        }
+        if logprobs == nil { writeOutput("\n") }
+      }
     }
-    writeOutput(decoder.finish() + "\n")
     if options.timings { Failure.writeError(stopwatch.description + "\n") }
+  }
+
+  private func separate(_ index: Int) {
+    if index > 0 { writeOutput("---\n") }
+  }
+
+  /// Samples one text.
+  /// - Parameter emit: takes each token with the text that it completes, and at the end what was held back.
+  private func write(
+    _ start: [Int32], stream: Int, _ loaded: LoadedModel, _ generator: Generator,
+    emit: (TokenChoice?, String) -> Void
+  ) throws -> ScoredTokens {
+    var configuration = try sampling.configuration
+    if logprobs != nil || bestOf != nil { configuration.logProbabilities = logprobs ?? 0 }
+    var sampler = Sampler(configuration, ends: loaded.ends, stream: stream, tokenizer: loaded.tokenizer)
+    var text = TextStream(loaded.tokenizer, configuration, after: start)
+    var result = ScoredTokens()
+    result.tokens = try generator.generate(start, count: tokens, sampler: &sampler) { choice in
+      emit(choice, text.push(choice.token))
+      result.logProbability += Double(choice.logProbability ?? 0)
+      result.length += 1
+      return text.stopped == nil
+    }
+    emit(nil, text.finish())
+    return result
+  }
+
+  /// Samples several texts and shows the best.
+  private func choose(
+    _ start: [Int32], among several: Int, _ loaded: LoadedModel, _ generator: Generator, count counting: () -> Void
+  ) throws {
+    var texts: [(output: String, mean: Double)] = []
+    for stream in 0..<several {
+      var output = logprobs == nil ? prompt : ""
+      let scored = try write(start, stream: stream, loaded, generator) { choice, piece in
+        if choice != nil { counting() }
+        if logprobs == nil {
+          output += piece
+        } else if let choice {
+          output += line(choice, loaded.tokenizer) + "\n"
+        }
+      }
+      texts.append((output + (logprobs == nil ? "\n" : ""), scored.mean))
+    }
+    texts.sort { $0.mean > $1.mean }
+    for (index, text) in texts.prefix(count).enumerated() {
+      separate(index)
+      writeOutput(text.output)
+    }
+  }
+
+  /// Looks for the likeliest texts.
+  private func search(
+    _ start: [Int32], _ beams: Int, _ loaded: LoadedModel, _ generator: Generator, count counting: () -> Void
+  ) throws {
+    guard start.count + tokens <= loaded.model.context else {
+      throw CommandError(
+        "The prompt has \(start.count) tokens and the model knows \(loaded.model.context): with --beams, --tokens can be "
+          + "\(max(0, loaded.model.context - start.count)) at most.")
+    }
+    let found = try beamSearch(width: beams, count: tokens, ends: loaded.ends) { texts in
+      counting()
+      return try texts.map { try generator.logits(after: start + $0, expecting: tokens - $0.count) }
+    }
+    for (index, text) in found.prefix(count).enumerated() {
+      separate(index)
+      var stream = StreamingDecoder(loaded.tokenizer, after: start)
+      writeOutput(prompt + text.tokens.map { stream.push($0) }.joined() + stream.finish() + "\n")
+    }
+  }
+
+  /// `{"token":…,"text":…,"logprob":…,"top":[…]}`
+  private func line(_ choice: TokenChoice, _ tokenizer: any Tokenizer) -> String {
+    func entry(_ token: Int32, _ logProbability: Float) -> JSONObject {
+      JSONObject([
+        ("token", .number(JSONNumber(Int(token)))), ("text", .string(tokenizer.decode([token]))),
+        ("logprob", .number(JSONNumber(Double(logProbability)))),
+      ])
+    }
+    var result = entry(choice.token, choice.logProbability ?? 0)
+    result["top"] = .array(choice.likeliest.map { .object(entry($0.token, $0.logProbability)) })
+    return JSONValue.object(result).json
   }
 }
 
