@@ -37,6 +37,9 @@ struct SamplingOptions: ParsableArguments {
     _ = try configuration
   }
 
+  /// Whether anything but temperature and seed is given.
+  var hasRules: Bool { topK != nil || topP != nil || minP != nil || !stop.isEmpty || !settings.isEmpty }
+
   /// The flags' configuration.
   private var flags: SamplingConfiguration {
     var result = SamplingConfiguration(temperature: temperature, topK: topK, seed: seed)

@@ -67,6 +67,7 @@ import Testing
     Case("generate --model FOLDER --prompt a --count 0", "--count"),
     Case("generate --model FOLDER --prompt a --count 3 --best-of 2", "--best-of", "3"),
     Case("generate --model FOLDER --prompt a --beams 4 --logprobs 1", "--beams"),
+    Case("generate --model FOLDER --prompt a --beams 4 --set topP=0.5", "--beams", "rules"),
     Case("chat --model FOLDER --min-p -1", "--min-p"),
     Case("evaluate --model FOLDER", "--data"),
     Case("quickstart --seconds 0", "--seconds"),

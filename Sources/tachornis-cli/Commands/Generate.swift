@@ -52,8 +52,10 @@ struct Generate: ParsableCommand {
     if beams < count {
       throw ValidationError("--beams is \(beams); it must be \(count) or more, as many as are shown.")
     }
-    if bestOf != nil || logprobs != nil || !sampling.stop.isEmpty {
-      throw ValidationError("--beams goes neither with --best-of nor with --logprobs nor with --stop.")
+    if bestOf != nil || logprobs != nil || sampling.hasRules {
+      throw ValidationError(
+        "--beams looks for the likeliest text: it goes neither with --best-of and --logprobs nor with rules of sampling."
+      )
     }
   }
 

@@ -17,8 +17,8 @@ public struct ScoredTokens: Sendable, Hashable {
     self.length = length
   }
 
-  /// The mean log-probability of a token, by which the best of several texts is chosen.
-  public var mean: Double { logProbability / Double(max(1, length)) }
+  /// The mean log-probability of a token, by which the best of several texts is chosen; a text without any is the worst.
+  public var mean: Double { length > 0 ? logProbability / Double(length) : -.infinity }
 
   /// `logProbability / length^penalty` (Wu et al. 2016, as transformers has it): 0 prefers short texts, 1 is the mean, more
   /// prefers long ones.
