@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that a directory exported by Tachornis means the same to `transformers`.
 
-    python3 Scripts/check-export.py DIR [--logits FILE] [--tolerance 1e-3]    (needs torch, transformers, safetensors)
+    python3 Scripts/check-export.py DIR [--logits FILE] [--tolerance 1e-3] [--decompress]    (needs torch, transformers, safetensors)
 
 DIR holds config.json, the weights and (unless tokens are characters) tokenizer.json. FILE, by default
 DIR/logits.safetensors, holds what we computed: tokens [batch, length] (any integer type), logits [batch, length,
@@ -15,7 +15,38 @@ import sys
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+
+def pretrained(directory):
+    return AutoModelForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
+    )
+
+
+def decompressed(directory):
+    from compressed_tensors.compressors.pack_quantized.base import PackedQuantizationCompressor
+    from compressed_tensors.quantization import QuantizationScheme
+
+    settings = json.loads((directory / "config.json").read_text())
+    group = settings.pop("quantization_config")["config_groups"]["group_0"]
+    scheme = QuantizationScheme(**{key: value for key, value in group.items() if value is not None})
+    packed = {}
+    with safe_open(directory / "model.safetensors", "pt") as stored:
+        for key in stored.keys():
+            module, name = key.rsplit(".", 1)
+            packed.setdefault(module, {})[name] = stored.get_tensor(key)
+    weights = {}
+    for module, tensors in packed.items():
+        if "weight_packed" in tensors:
+            tensors = {"weight": PackedQuantizationCompressor.decompress(tensors, scheme)["weight"]}
+        weights |= {f"{module}.{name}": value for name, value in tensors.items()}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings)).float()
+    loaded = model.load_state_dict(weights, strict=False)
+    tied = {"lm_head.weight"} if settings.get("tie_word_embeddings") else set()
+    return model, {
+        "missing_keys": set(loaded.missing_keys) - tied, "unexpected_keys": loaded.unexpected_keys, "mismatched_keys": [],
+    }
 
 
 def main():
@@ -23,15 +54,18 @@ def main():
     parser.add_argument("directory", type=pathlib.Path)
     parser.add_argument("--logits", type=pathlib.Path)
     parser.add_argument("--tolerance", type=float, default=1e-3, help="of |ours - theirs| / max |theirs|")
+    parser.add_argument(
+        "--decompress", action="store_true",
+        help="unpack the weights of a compressed-tensors folder with that package itself: version 0.20 cannot do it inside "
+             "transformers 5.23 where weights have zero points")
     arguments = parser.parse_args()
     file = arguments.logits or arguments.directory / "logits.safetensors"
     with safe_open(file, "pt") as stored:
         tokens, ours = stored.get_tensor("tokens").long(), stored.get_tensor("logits").double()
         text = (stored.metadata() or {}).get("text")
 
-    model, loading = AutoModelForCausalLM.from_pretrained(
-        arguments.directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
-    )
+    load = decompressed if arguments.decompress else pretrained
+    model, loading = load(arguments.directory)
     result = {
         "model": type(model).__name__, "parameters": model.num_parameters(), "tokens": tokens.numel(),
         "missing": sorted(loading["missing_keys"]), "unexpected": sorted(loading["unexpected_keys"]),

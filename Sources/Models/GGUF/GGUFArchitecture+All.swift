@@ -257,7 +257,9 @@ extension GGUFArchitecture {
       silu, Constant("attention_bias", true), Constant("swiglu_alpha", 1.702), Constant("swiglu_limit", 7),
       Constant("tie_word_embeddings", false),
     ],
-    windowPattern: 2)
+    windowPattern: 2,
+    // Its family takes no file for whole that says nothing of the rotary embedding.
+    read: { config, _ in config["rope_scaling"] = config["rope_scaling"] ?? ["rope_type": "default"] })
 
   private static let gpt2 = GGUFArchitecture(
     name: "gpt2", types: [("gpt2", "GPT2LMHeadModel")],
