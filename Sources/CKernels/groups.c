@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "row_invariant.h"
 #include "tasks.h"
 
 // The rows of a group from `start` on.
@@ -32,7 +33,7 @@ size_t ck_grouped_matmul_scratch(const ck_context *context, const ck_grouped_mat
   for (int64_t rows = 1; rows <= arguments->rows; rows++) {
     m.m = in_blocks.m = rows;
     size_t bytes =
-      arguments->in_blocks ? ck_block_matmul_scratch(context, &in_blocks) : ck_matmul_scratch(context, &m);
+      arguments->in_blocks ? ck_row_block_matmul_scratch(context, &in_blocks) : ck_matmul_scratch(context, &m);
     if (bytes > most) most = bytes;
   }
   return most;
@@ -52,7 +53,7 @@ void ck_grouped_matmul(const ck_context *context, const ck_grouped_matmul_argume
     void *y = (char *)g->y + row * g->n * size_y;
     if (g->in_blocks) {
       in_blocks.m = rows, in_blocks.x = x, in_blocks.blocks = w, in_blocks.y = y;
-      ck_block_matmul(context, &in_blocks, scratch);
+      ck_row_block_matmul(context, &in_blocks, scratch);
     } else {
       m.m = rows, m.a = x, m.b = w, m.c = y;
       ck_matmul(context, &m, scratch);

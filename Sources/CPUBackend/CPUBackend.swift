@@ -31,15 +31,20 @@ public final class CPUBackend: Backend {
   ///   - instructionSet: the best that the machine has if nil.
   ///   - spins: how long idle threads wait for work before they sleep, in pause instructions. Few where other work shares the
   ///     processors.
+  ///   - rowInvariant: whether a row of a result has the same bits whatever the other rows are, and however many: what a server
+  ///     needs whose answers shall not depend on its load. It costs time in products of few rows with NF4 and FP8 weights, and
+  ///     with `exactBlocks`; everything else is so in any case.
   /// - Precondition: the machine has the instruction set.
-  public init(threads: Int? = nil, instructionSet: InstructionSet? = nil, spins: Int = 20_000) {
+  public init(
+    threads: Int? = nil, instructionSet: InstructionSet? = nil, spins: Int = 20_000, rowInvariant: Bool = false
+  ) {
     let threads = max(1, threads ?? CPUBackend.processors)
     let instructionSet = instructionSet ?? .best
     precondition(instructionSet.isAvailable, "this machine does not have \(instructionSet)")
     if instructionSet == .amx { _ = ck_amx_request() }
     self.threads = threads
     self.instructionSet = instructionSet
-    engine = Engine(threads: threads, isa: instructionSet.kernels, spins: spins)
+    engine = Engine(threads: threads, isa: instructionSet.kernels, spins: spins, rowInvariant: rowInvariant)
   }
 
   public var name: String { "cpu (\(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"))" }
@@ -58,13 +63,15 @@ package final class Engine: @unchecked Sendable {
   private let pool: OpaquePointer
   private let turn = Mutex(())
 
-  init(threads: Int, isa: ck_isa, spins: Int) {
+  init(threads: Int, isa: ck_isa, spins: Int, rowInvariant: Bool) {
     guard let pool = ck_pool_create(Int32(threads), Int32(spins)) else {
       preconditionFailure("the operating system refused to start \(threads) threads: use fewer (--threads)")
     }
     self.pool = pool
     let context = UnsafeMutablePointer<ck_context>.allocate(capacity: 1)
-    context.initialize(to: ck_context(pool: pool, isa: isa, bf16: ck_has_bf16(), vnni: ck_has_vnni()))
+    context.initialize(
+      to: ck_context(
+        pool: pool, isa: isa, bf16: ck_has_bf16(), vnni: ck_has_vnni(), row_invariant: rowInvariant))
     self.context = UnsafePointer(context)
   }
 

@@ -15,6 +15,7 @@
 #include "paged_attention.h"
 #include "peaks.h"
 #include "reduce.h"
+#include "row_invariant.h"
 #include "rows.h"
 
 #endif

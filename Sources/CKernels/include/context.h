@@ -56,6 +56,7 @@ typedef struct {
   ck_isa isa;
   bool bf16;  // native bf16 dot products may be used (AVX512-BF16, or the Arm bf16 extension)
   bool vnni;  // native int8 dot products may be used (AVX512-VNNI, AVX-VNNI, or the Arm dotprod extension)
+  bool row_invariant;  // a row of a product has the same bits however many rows there are, at a cost (row_invariant.h)
 } ck_context;
 
 bool ck_isa_available(ck_isa isa);

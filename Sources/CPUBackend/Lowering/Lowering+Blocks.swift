@@ -24,13 +24,13 @@ extension Lowering {
     let bytesBlocks = blocks[-1] * blocks[-2]
     let prepared = arguments
     let places = (x: inputs[0], blocks: inputs[1], y: results[0])
-    return Kernel(scratchBytes: ck_block_matmul_scratch(context, &arguments)) { frame in
+    return Kernel(scratchBytes: ck_row_block_matmul_scratch(context, &arguments)) { frame in
       for matrix in 0..<matrices {
         var arguments = prepared
         arguments.x = UnsafeRawPointer(frame[places.x] + matrix * bytesX)
         arguments.blocks = UnsafeRawPointer(frame[places.blocks] + matrix * bytesBlocks)
         arguments.y = frame[places.y] + matrix * bytesY
-        ck_block_matmul(frame.context, &arguments, frame.scratch)
+        ck_row_block_matmul(frame.context, &arguments, frame.scratch)
       }
     }
   }
@@ -46,14 +46,23 @@ extension Lowering {
       return arguments
     }
     let (inputs, results, count) = (inputs, results, Int64(products.count))
-    return Kernel(scratchBytes: ck_block_matmuls_scratch(context, count, prepared)) { frame in
+    let areAlone = context.pointee.row_invariant && !products.allSatisfy(\.format.isInteger)
+    let scratch =
+      areAlone
+      ? prepared.map { withUnsafePointer(to: $0) { ck_row_block_matmul_scratch(context, $0) } }.max()!
+      : ck_block_matmuls_scratch(context, count, prepared)
+    return Kernel(scratchBytes: scratch) { frame in
       var all = prepared
       for place in all.indices {
         all[place].x = UnsafeRawPointer(frame[inputs[0]])
         all[place].blocks = UnsafeRawPointer(frame[inputs[1 + place]])
         all[place].y = frame[results[place]]
       }
-      ck_block_matmuls(frame.context, count, all, frame.scratch)
+      if areAlone {
+        for place in all.indices { ck_row_block_matmul(frame.context, &all[place], frame.scratch) }
+      } else {
+        ck_block_matmuls(frame.context, count, all, frame.scratch)
+      }
     }
   }
 

@@ -20,7 +20,7 @@ func runKernelBenchmarks(
   filter: String, json: Bool, threads: Int?, seconds: Double, emit: (String) -> Void
 ) -> Int {
   let all =
-    KernelBenchmark.products + KernelBenchmark.attentions + KernelBenchmark.crossEntropies
+    KernelBenchmark.products + KernelBenchmark.attentions + KernelBenchmark.pages + KernelBenchmark.crossEntropies
     + KernelBenchmark.blocks + KernelBenchmark.decoding + KernelBenchmark.rowKernels + KernelBenchmark.optimizers
   let kernels = all.filter { filter.isEmpty || $0.title.contains(filter) }
   guard !kernels.isEmpty || filter == "peaks" else { return 0 }
