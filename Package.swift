@@ -15,6 +15,13 @@ let network: [Target.Dependency] = [
   .product(name: "NIOSSL", package: "swift-nio-ssl"),
 ]
 
+// Of `Serving`.
+let server: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOHTTP1", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+]
+
 let swiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
@@ -68,22 +75,25 @@ let package = Package(
     // Floor 4
     library("Quantization", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 5
+    library("Inference", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     library("Training", ["Core", "Tensors", "Networks", "Models", "Formats"]),
-    library("Inference", ["Core", "Formats", "Models"]),
+    // Floor 6
+    library("Serving", ["Core", "Formats", "Models", "Inference"] + server),
     // Floor 7
     library("Tachornis", ["Core", "Tensors", "CPUBackend", "Formats", "Networks", "Models", "Training"]),
     .executableTarget(
       name: "tachornis-cli",
       dependencies: [
         "Core", "Tensors", "CPUBackend", "CKernels", "Formats", "Networks", "Models", "Quantization", "Training",
-        argumentParser,
+        "Inference", "Serving", argumentParser,
       ],
       swiftSettings: swiftSettings),
 
     .target(
       name: "Support",
       dependencies: [
-        "Core", "Tensors", "CPUBackend", .product(name: "NIOCore", package: "swift-nio"),
+        "Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats",
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -97,8 +107,9 @@ let package = Package(
     tests(
       "QuantizationTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats", "Quantization"],
       exclude: ["Fixtures"]),
+    tests("InferenceTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats", "Inference"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
-    tests("InferenceTests", ["Core", "Formats", "Models", "Inference"]),
+    tests("ServingTests", ["Core", "Tensors", "CPUBackend", "Formats", "Models", "Inference", "Serving"] + network),
     tests("CommandTests", ["Core", "Formats", "tachornis-cli"]),
   ] + examples.map(example),
   swiftLanguageModes: [.v6],

@@ -51,9 +51,13 @@ extension LanguageModel {
   public func logits(
     _ tokens: Tensor, _ weights: Weights, _ context: ModelContext, rows: Tensor? = nil
   ) -> Tensor {
-    var hidden = hidden(tokens, weights, context)
-    return withScope("head") {
-      if let rows { hidden = hidden.gathered(rows) }
+    let hidden = hidden(tokens, weights, context)
+    return logits(of: rows.map { hidden.gathered($0) } ?? hidden, weights)
+  }
+
+  /// The logits of what `hidden` gave: [n, width] to float32 [n, vocabulary].
+  public func logits(of hidden: Tensor, _ weights: Weights) -> Tensor {
+    withScope("head") {
       let logits = hidden.matmul(weight: head(weights), type: hidden.element.accumulator)
       guard let softcap = logitSoftcap else { return logits }
       return (logits / softcap).tanh() * softcap

@@ -80,28 +80,3 @@ package final class CheckpointWriter: Sendable {
     }
   }
 }
-
-/// Detached operating-system threads: work that would block must not sit on the concurrency pool.
-enum Threads {
-  private final class Body {
-    let run: () -> Void
-    init(_ run: @escaping () -> Void) { self.run = run }
-  }
-
-  static func start(_ run: sending @escaping () -> Void) {
-    let body = Unmanaged.passRetained(Body(run)).toOpaque()
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    pthread_attr_setstacksize(&attributes, 8 << 20)
-    var thread = pthread_t()
-    let code = pthread_create(
-      &thread, &attributes,
-      { raw in
-        Unmanaged<Body>.fromOpaque(raw!).takeRetainedValue().run()
-        return nil
-      }, body)
-    pthread_attr_destroy(&attributes)
-    if code != 0 { Unmanaged<Body>.fromOpaque(body).takeRetainedValue().run() }
-  }
-}

@@ -1,0 +1,109 @@
+// Which blocks of the pool belong to which text: block tables, what texts share, and what can be had when the pool is full.
+//
+// A text has a table of blocks, one for each `blockSize` positions. A block that is full and computed goes into the prefix
+// tree, where later texts find it. Only blocks in the tree are shared, and those are never written: so nothing is ever copied,
+// and a text that branches off computes at most `blockSize` - 1 tokens again.
+//
+// Invariant: each block of the pool is in one place: free, in one text's table beyond its nodes, or in one node of the tree.
+
+/// The blocks of the cache, without their contents.
+struct PagedCache {
+  /// A text's part of the cache.
+  struct Table {
+    fileprivate var parent: PrefixTree.Node
+    /// The shared blocks, which the tree holds.
+    fileprivate var nodes: [PrefixTree.Node] = []
+    /// Blocks of the pool, shared ones first.
+    private(set) var blocks: [Int32] = []
+
+    fileprivate init(_ root: PrefixTree.Node) { parent = root }
+
+    fileprivate mutating func share(_ node: PrefixTree.Node, _ block: Int32) {
+      if nodes.count < blocks.count { blocks[nodes.count] = block } else { blocks.append(block) }
+      nodes.append(node)
+      parent = node
+    }
+    fileprivate mutating func append(_ block: Int32) { blocks.append(block) }
+  }
+
+  let blockSize: Int
+  /// Blocks in the pool.
+  let count: Int
+  private var tree: PrefixTree
+  private var free: [Int32]
+
+  /// A full block that a text will compute next.
+  struct Coming: Hashable {
+    fileprivate var parent: PrefixTree.Node
+    fileprivate var tokens: ArraySlice<Int32>
+  }
+
+  init(blocks: Int, blockSize: Int) {
+    (count, self.blockSize) = (blocks, blockSize)
+    tree = PrefixTree(blockSize: blockSize)
+    // The first blocks are taken first.
+    free = (0..<Int32(blocks)).reversed()
+  }
+
+  /// Blocks that nobody uses: free ones and those that are kept for later texts.
+  var available: Int { free.count + tree.idle }
+  /// Blocks that are kept for later texts.
+  var idle: Int { tree.idle }
+
+  /// How many blocks `tokens` positions take.
+  func blocks(for tokens: Int) -> Int { (tokens + blockSize - 1) / blockSize }
+
+  /// Begins a text with what is known of it.
+  ///
+  /// - Parameter coming: what running texts compute just now.
+  /// - Returns: its table, which covers `table.blocks.count * blockSize` tokens, all computed, and less than all of them: the
+  ///   logits after the last are wanted. Nil: its next block is coming, which is worth waiting for.
+  mutating func begin(_ tokens: [Int32], _ root: PrefixTree.Root, coming: Set<Coming>) -> Table? {
+    var table = Table(tree.root(root))
+    for node in tree.match(table.parent, tokens, limit: tokens.count - 1) { table.share(node, tree.block(node)) }
+    if !coming.isEmpty, let next = next(tokens, table), coming.contains(next) { return nil }
+    for node in table.nodes { tree.hold(node) }
+    return table
+  }
+
+  /// The first block of a text that is not in the tree; nil: it has no more full blocks.
+  func next(_ tokens: [Int32], _ table: Table) -> Coming? {
+    let start = table.nodes.count * blockSize
+    guard start + blockSize <= tokens.count else { return nil }
+    return Coming(parent: table.parent, tokens: tokens[start..<(start + blockSize)])
+  }
+
+  /// Makes room for `positions` of a text.
+  ///
+  /// - Returns: whether there was enough; if not, the table is as it was.
+  mutating func reserve(_ positions: Int, in table: inout Table) -> Bool {
+    let missing = blocks(for: positions) - table.blocks.count
+    guard missing <= available else { return false }
+    for _ in 0..<max(0, missing) { table.append(free.popLast() ?? tree.evict()!) }
+    return true
+  }
+
+  /// Puts into the tree the blocks of a text that are full now.
+  ///
+  /// - Parameter computed: how many of its tokens have keys and values in the cache.
+  mutating func computed(_ computed: Int, of tokens: [Int32], in table: inout Table) {
+    while (table.nodes.count + 1) * blockSize <= computed {
+      let index = table.nodes.count
+      let block = tokens[(index * blockSize)..<((index + 1) * blockSize)]
+      if let known = tree.child(table.parent, block) {
+        // Somebody was quicker, with the same values: one copy is enough.
+        free.append(table.blocks[index])
+        tree.hold(known)
+        table.share(known, tree.block(known))
+      } else {
+        table.share(tree.insert(table.parent, block, block: table.blocks[index]), table.blocks[index])
+      }
+    }
+  }
+
+  /// Gives up a text's blocks; the shared ones stay in the tree as long as there is room.
+  mutating func end(_ table: consuming Table) {
+    for block in table.blocks[table.nodes.count...].reversed() { free.append(block) }
+    for node in table.nodes.reversed() { tree.release(node) }
+  }
+}

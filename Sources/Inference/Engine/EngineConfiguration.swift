@@ -1,0 +1,35 @@
+// What an operator chooses about an engine.
+
+public import Core
+
+/// Sizes and bounds of an engine.
+public struct EngineConfiguration: Configuration, Hashable {
+  /// The most positions of a text, prompt and answer; nil: the model's context.
+  public var context: Int?
+  /// The most tokens of a step: of all answers that are being written one each, the rest of prompts.
+  public var stepTokens = 256
+  /// The most texts that are read and written at a time.
+  public var running = 32
+  /// The most requests that wait; more are refused.
+  public var waiting = 1024
+  /// Memory for keys and values, in MiB; at least one text of the full context fits in any case.
+  public var cacheMemory = 1024
+  /// Blocks of the cache, instead of `cacheMemory`.
+  public var cacheBlocks: Int?
+  /// Positions in a block of the cache.
+  public var blockSize = 16
+
+  public init() {}
+
+  public func problems() -> [ConfigurationProblem] {
+    check(context.map { $0 > 0 } ?? true, "context", context ?? 0, "must be positive")
+    check(running > 0 && running <= 4096, "running", running, "must be from 1 to 4096")
+    check(
+      stepTokens >= running && stepTokens <= 1 << 16, "stepTokens", stepTokens,
+      "must be from running, \(running), to 65536")
+    check(waiting > 0, "waiting", waiting, "must be positive")
+    check(cacheMemory > 0, "cacheMemory", cacheMemory, "must be positive, in MiB")
+    check(cacheBlocks.map { $0 > 0 } ?? true, "cacheBlocks", cacheBlocks ?? 0, "must be positive")
+    check(blockSize > 0 && blockSize <= 1024, "blockSize", blockSize, "must be from 1 to 1024")
+  }
+}

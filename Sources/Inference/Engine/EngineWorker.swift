@@ -1,0 +1,170 @@
+// What the engine's thread does: requests to the scheduler, steps to the model, logits to samplers, tokens to receivers.
+
+internal import Core
+internal import Formats
+internal import Models
+
+/// An engine without its thread. Not for concurrent use.
+final class EngineWorker {
+  /// A request that has not ended.
+  private struct Active {
+    var request: GenerationRequest
+    var sampler: Sampler
+    var text: TextStream
+    var receiver: InferenceEngine.Receiver
+    var times: RequestTimes
+    var cached = 0
+    var written = 0
+    /// What the last token said: the end, by a stop string or not.
+    var stop: String?
+  }
+
+  var isStopping = false
+  private(set) var statistics = EngineStatistics()
+  private let runner: StepRunner
+  private var scheduler: Scheduler
+  private let tokenizer: any Tokenizer
+  private let ends: Set<Int32>
+  private var active: [InferenceEngine.ID: Active] = [:]
+  private let workspace = SamplingWorkspace()
+  private let clock = MonotonicClock()
+
+  init(_ runner: StepRunner, _ scheduler: Scheduler, _ tokenizer: any Tokenizer, _ ends: Set<Int32>) {
+    self.runner = runner
+    self.scheduler = scheduler
+    self.tokenizer = tokenizer
+    self.ends = ends
+  }
+
+  var isIdle: Bool { scheduler.isIdle }
+
+  // MARK: Requests
+
+  func submit(_ id: InferenceEngine.ID, _ request: GenerationRequest, _ receiver: @escaping InferenceEngine.Receiver) {
+    let now = clock.seconds
+    if isStopping { return receiver(.refused(.stopping)) }
+    do {
+      try request.sampling.check(vocabulary: runner.vocabulary)
+      if let bad = request.prompt.first(where: { $0 < 0 || $0 >= runner.vocabulary }) {
+        return receiver(.failed("The prompt holds the token \(bad); the vocabulary has \(runner.vocabulary)."))
+      }
+    } catch {
+      return receiver(.failed(error.message))
+    }
+    var sampler = Sampler(
+      request.sampling, ends: ends, stream: request.stream, constraint: request.constraint, tokenizer: tokenizer)
+    sampler.begin(after: request.prompt)
+    active[id] = Active(
+      request: request, sampler: sampler, text: TextStream(tokenizer, request.sampling, after: request.prompt),
+      receiver: receiver, times: RequestTimes(arrived: now))
+    var scheduled = ScheduledRequest(id: id, prompt: request.prompt, limit: request.limit)
+    (scheduled.priority, scheduled.tenant, scheduled.salt) = (request.priority, request.tenant, request.salt)
+    scheduled.deadline = request.timeout.map { now + $0 }
+    perform(scheduler.handle(.submitted(scheduled), at: now))
+  }
+
+  func cancel(_ id: InferenceEngine.ID) { perform(scheduler.handle(.cancelled(id), at: clock.seconds)) }
+
+  // MARK: Steps
+
+  /// Computes the next step, if there is anything to compute.
+  func step() {
+    let (step, actions) = scheduler.plan(at: clock.seconds)
+    perform(actions)
+    if let step { compute(step) }
+    note()
+  }
+
+  private func compute(_ step: EngineStep) {
+    let begin = clock.seconds
+    var next: [InferenceEngine.ID: (token: Int32, isEnd: Bool)] = [:]
+    do {
+      try runner.run(step) { part, logits in
+        if let token = choose(part.id, logits) { next[part.id] = token }
+      }
+    } catch {
+      // What the step should have written to the cache is not there: none of its texts can go on.
+      for part in step.parts { tell(part.id, "The model could not be run: \(error)") }
+      return perform(scheduler.handle(.failed(step), at: clock.seconds))
+    }
+    let now = clock.seconds
+    statistics.computed(step, written: next.count, seconds: now - begin)
+    perform(scheduler.handle(.computed(step, tokens: next), at: now))
+  }
+
+  /// Chooses the next token of a text and tells its receiver.
+  private func choose(_ id: InferenceEngine.ID, _ logits: UnsafeBufferPointer<Float>) -> (token: Int32, isEnd: Bool)? {
+    guard let index = active.index(forKey: id) else { return nil }
+    let choice: TokenChoice
+    do {
+      choice = try active.values[index].sampler.next(logits, in: workspace)
+    } catch {
+      fail(id, error.message)
+      return nil
+    }
+    let now = clock.seconds
+    let isEnd = active.values[index].sampler.ends.contains(choice.token)
+    var text = ""
+    if !isEnd {
+      text = active.values[index].text.push(choice.token)
+      active.values[index].stop = active.values[index].text.stopped
+    }
+    active.values[index].written += 1
+    if active.values[index].times.firstToken == nil { active.values[index].times.firstToken = now }
+    active.values[index].times.lastToken = now
+    let mustEnd = active.values[index].sampler.mustEnd
+    active.values[index].receiver(.token(choice, text: text))
+    return (choice.token, isEnd || mustEnd || active.values[index].stop != nil)
+  }
+
+  /// Ends a request that cannot go on.
+  private func fail(_ id: InferenceEngine.ID, _ message: String) {
+    tell(id, message)
+    perform(scheduler.handle(.cancelled(id), at: clock.seconds))
+  }
+
+  private func tell(_ id: InferenceEngine.ID, _ message: String) {
+    guard let request = active.removeValue(forKey: id) else { return }
+    statistics.failed += 1
+    request.receiver(.failed(message))
+  }
+
+  // MARK: What the scheduler decides
+
+  private func perform(_ actions: [Scheduler.Action]) {
+    let now = clock.seconds
+    for action in actions {
+      switch action {
+      case .refused(let id, let refusal):
+        statistics.refused += 1
+        active.removeValue(forKey: id)?.receiver(.refused(refusal))
+      case .started(let id, let cached):
+        statistics.started(cached: cached)
+        // Whoever starts again was told before.
+        guard var request = active[id], request.times.started == nil else { continue }
+        (request.times.started, request.cached) = (now, cached)
+        active[id] = request
+        request.receiver(.started(cached: cached))
+      case .preempted: statistics.preemptions += 1
+      case .ended(let id, let reason): end(id, reason, now)
+      }
+    }
+  }
+
+  private func end(_ id: InferenceEngine.ID, _ reason: EndReason, _ now: Double) {
+    guard var request = active.removeValue(forKey: id) else { return }
+    request.times.ended = now
+    let end = GenerationEnd(
+      reason: reason, stop: request.stop, text: request.text.finish(), prompt: request.request.prompt.count,
+      cached: request.cached, written: request.written, times: request.times)
+    statistics.ended(end)
+    request.receiver(.ended(end))
+  }
+
+  private func note() {
+    let (waiting, running) = scheduler.counts
+    let cache = scheduler.cacheUse
+    (statistics.waiting, statistics.running) = (waiting, running)
+    (statistics.cacheBlocks, statistics.usedBlocks, statistics.keptBlocks) = (cache.all, cache.used, cache.kept)
+  }
+}

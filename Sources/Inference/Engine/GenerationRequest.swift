@@ -1,0 +1,61 @@
+// What goes into an engine and what comes out.
+
+public import Core
+public import Models
+
+/// A text to be written.
+public struct GenerationRequest: Sendable {
+  public var prompt: [Int32]
+  /// The most tokens that are written.
+  public var limit: Int
+  public var sampling = SamplingConfiguration()
+  /// Which of the independent answers to one seed this is.
+  public var stream = 0
+  public var constraint: (any TokenConstraint)?
+  /// Higher ones go first.
+  public var priority = 0
+  /// Who asks: tenants get equal shares.
+  public var tenant = ""
+  /// Keeps what is cached of this text from others: only texts of the same salt share it.
+  public var salt = ""
+  /// After how many seconds it is too late; nil: never.
+  public var timeout: Double?
+
+  public init(prompt: [Int32], limit: Int) { (self.prompt, self.limit) = (prompt, limit) }
+}
+
+/// What an engine tells of a request, in this order: `refused`; or `started`, `token`s, and one of `ended` and `failed`.
+public enum GenerationEvent: Sendable {
+  case refused(Refusal)
+  /// The prompt is being read; so many of its tokens were in the cache.
+  case started(cached: Int)
+  /// A token was chosen; the text that is certain now. Tokens that end the text come without text.
+  case token(TokenChoice, text: String)
+  case ended(GenerationEnd)
+  /// The model or the sampler could not go on; other requests are not affected.
+  case failed(String)
+}
+
+/// How a text ended.
+public struct GenerationEnd: Sendable {
+  public var reason: EndReason
+  /// The stop string that ended it.
+  public var stop: String?
+  /// What was held back of the text, as it might have become a stop string.
+  public var text = ""
+  /// Tokens of the prompt, those of them that were in the cache, and tokens that were written.
+  public var prompt: Int
+  public var cached: Int
+  public var written: Int
+  public var times: RequestTimes
+}
+
+/// When what happened to a request, in seconds of a monotonic clock.
+public struct RequestTimes: Sendable, Hashable {
+  public var arrived: Double
+  /// Taken from the queue for the first time.
+  public var started: Double?
+  public var firstToken: Double?
+  public var lastToken: Double?
+  public var ended: Double?
+}

@@ -1,0 +1,138 @@
+// A model that writes many texts at a time: one thread that asks the scheduler what comes next, computes it, chooses tokens, and
+// tells the requests.
+//
+// Invariant: every request that was submitted gets exactly one of `refused`, `ended` and `failed`, and nothing after it. What a
+// request is told does not depend on which others run beside it.
+
+internal import Core
+internal import Dispatch
+public import Formats
+public import Models
+package import Networks
+internal import Synchronization
+public import Tensors
+
+/// Writes texts for many.
+public final class InferenceEngine: Sendable {
+  public typealias ID = UInt64
+  /// Called on the engine's thread, which waits for it: to pass on what it is told, no more.
+  public typealias Receiver = @Sendable (GenerationEvent) -> Void
+
+  private enum Command: Sendable {
+    case submit(ID, GenerationRequest, Receiver)
+    case cancel(ID)
+    case stop
+  }
+
+  private struct Inbox {
+    var commands: [Command] = []
+    var nextID: ID = 1
+    var isClosed = false
+  }
+
+  private let inbox = Mutex(Inbox())
+  /// Rung for each command.
+  private let bell = DispatchSemaphore(value: 0)
+  private let ended = DispatchSemaphore(value: 0)
+  private let shared = Mutex(EngineStatistics())
+  /// What a text may have at most, prompt and answer.
+  public let context: Int
+  /// Bytes of keys and values.
+  public let cacheBytes: Int
+  public let tokenizer: any Tokenizer
+  /// The tokens that end an answer.
+  public let ends: Set<Int32>
+
+  /// Loads a model and starts the engine.
+  public convenience init(
+    _ pretrained: PretrainedModel, _ configuration: EngineConfiguration = EngineConfiguration(), backend: any Backend
+  ) throws {
+    let tokenizer = try pretrained.tokenizer()
+    let binding = try pretrained.weights()
+    try self.init(
+      pretrained.model, binding, tokenizer: tokenizer, ends: pretrained.endTokens.union(tokenizer.roles.endOfAnswer),
+      configuration, backend: backend)
+  }
+
+  /// - Parameter ends: the tokens that end a text of the model.
+  package init(
+    _ model: any LanguageModel, _ weights: WeightBinding, tokenizer: any Tokenizer, ends: Set<Int32>,
+    _ configuration: EngineConfiguration, storage: CacheStorage? = nil, backend: any Backend
+  ) throws {
+    let context = min(configuration.context ?? model.context, model.context)
+    let storage = storage ?? weights.usualStorage
+    var limits = Scheduler.Limits(context: context, blocks: 1)
+    (limits.tokens, limits.running, limits.waiting) = (
+      configuration.stepTokens, configuration.running, configuration.waiting
+    )
+    limits.blockSize = configuration.blockSize
+    let bytes = StepRunner.bytesOfBlock(model, weights, limits, storage)
+    let least = (context + limits.blockSize - 1) / limits.blockSize
+    let most = least * configuration.running
+    limits.blocks = min(max(configuration.cacheBlocks ?? (configuration.cacheMemory << 20) / bytes, least), most)
+    let runner = try StepRunner(model, weights, limits, storage: storage, backend: backend)
+    self.context = context
+    self.tokenizer = tokenizer
+    self.ends = ends
+    cacheBytes = limits.blocks * bytes
+    // Only the new thread touches the runner from here on.
+    nonisolated(unsafe) let worker = EngineWorker(runner, Scheduler(limits), tokenizer, ends)
+    Threads.start { [self] in run(worker) }
+  }
+
+  /// Asks for a text.
+  ///
+  /// - Parameter receiver: told of everything that happens to it, beginning before this function has returned, maybe.
+  /// - Returns: by what to cancel it.
+  @discardableResult
+  public func submit(_ request: GenerationRequest, _ receiver: @escaping Receiver) -> ID {
+    let (id, isClosed) = inbox.withLock { inbox in
+      let id = inbox.nextID
+      inbox.nextID += 1
+      if !inbox.isClosed { inbox.commands.append(.submit(id, request, receiver)) }
+      return (id, inbox.isClosed)
+    }
+    if isClosed { receiver(.refused(.stopping)) } else { bell.signal() }
+    return id
+  }
+
+  /// Ends a request; it is told so, if it has not ended before.
+  public func cancel(_ id: ID) {
+    inbox.withLock { $0.commands.append(.cancel(id)) }
+    bell.signal()
+  }
+
+  /// What the engine does and has done.
+  public var statistics: EngineStatistics { shared.withLock { $0 } }
+
+  /// Takes no more requests, and returns when those that it has have ended.
+  public func drain() {
+    inbox.withLock {
+      $0.isClosed = true
+      $0.commands.append(.stop)
+    }
+    bell.signal()
+    ended.wait()
+  }
+
+  private func run(_ worker: EngineWorker) {
+    while true {
+      if worker.isIdle { bell.wait() }
+      let commands = inbox.withLock { inbox in
+        defer { inbox.commands.removeAll(keepingCapacity: true) }
+        return inbox.commands
+      }
+      for command in commands {
+        switch command {
+        case .submit(let id, let request, let receiver): worker.submit(id, request, receiver)
+        case .cancel(let id): worker.cancel(id)
+        case .stop: worker.isStopping = true
+        }
+      }
+      worker.step()
+      shared.withLock { $0 = worker.statistics }
+      if worker.isStopping && worker.isIdle { break }
+    }
+    ended.signal()
+  }
+}

@@ -1,0 +1,150 @@
+// A step as runs of two programs: hidden states of all its tokens, and logits of those whose next token is wanted.
+//
+// Both are planned once for the most rows and run with as many as there are. Keys and values are written in place, in pools
+// that a step's block tables point into.
+
+internal import Models
+internal import Networks
+internal import Tensors
+
+/// Runs steps of a model. Not for concurrent use.
+final class StepRunner {
+  private let limits: Scheduler.Limits
+  private let states: any Executable
+  private let logits: any Executable
+  private let weights: (states: [TensorData], logits: [TensorData])
+  private let pools: [TensorData]
+  private let width: Int
+  let vocabulary: Int
+  /// Inputs of a run, as large as the largest.
+  private let rows: [TensorData]
+  private let tables: TensorData
+  /// The hidden states whose logits are wanted.
+  private let wanted: TensorData
+
+  /// - Parameter limits: `blocks` and all others.
+  init(
+    _ model: any LanguageModel, _ weights: WeightBinding, _ limits: Scheduler.Limits, storage: CacheStorage,
+    backend: any Backend
+  ) throws {
+    self.limits = limits
+    vocabulary = model.vocabulary
+    let store = weights.store
+    let graph = StepRunner.trace(model, store, limits, storage)
+    width = graph.states.shape[1]
+    pools = graph.caches.map { TensorData($0.past.type) }
+    rows = graph.rows.map { TensorData($0.type) }
+    tables = TensorData(graph.tables.type)
+    let ownRows = graph.rows + [graph.tables]
+    let given = store.parameters.map { store.given($0.name) }
+    let inputs = ownRows + given
+    states = try backend.compile(
+      Program(
+        inputs: inputs + graph.caches.map(\.past), outputs: [graph.states] + graph.caches.map(\.new),
+        donating: Dictionary(uniqueKeysWithValues: graph.caches.indices.map { (1 + $0, inputs.count + $0) })))
+
+    let hidden = Tensor.input(
+      "hidden", TensorType(graph.states.element, Shape([limits.running, width], varies: true)))
+    wanted = TensorData(hidden.type)
+    logits = try backend.compile(
+      Program(inputs: [hidden] + given, outputs: [model.logits(of: hidden, store.root)]))
+    self.weights = (weights.values, weights.values)
+  }
+
+  /// Bytes of the pools that one block takes.
+  static func bytesOfBlock(
+    _ model: any LanguageModel, _ weights: WeightBinding, _ limits: Scheduler.Limits, _ storage: CacheStorage
+  ) -> Int {
+    var one = limits
+    one.blocks = 1
+    return trace(model, weights.store, one, storage).caches.reduce(0) { $0 + $1.past.type.bytes }
+  }
+
+  private struct Graph {
+    /// tokens, positions, slots, sequences: int32, one for each row.
+    var rows: [Tensor]
+    var tables: Tensor
+    /// [rows, width]
+    var states: Tensor
+    var caches: [CacheTensor]
+  }
+
+  private static func trace(
+    _ model: any LanguageModel, _ store: WeightStore, _ limits: Scheduler.Limits, _ storage: CacheStorage
+  ) -> Graph {
+    func each(_ name: String, _ shape: Shape) -> Tensor { .input(name, TensorType(.int32, shape)) }
+    let rows = limits.tokens
+    let tokens = each("tokens", Shape([rows, 1], varies: true))
+    let places = ["positions", "slots", "sequences"].map { each($0, Shape([rows], varies: true)) }
+    let blocks = (limits.context + limits.blockSize - 1) / limits.blockSize
+    let tables = each("tables", [limits.running, blocks])
+    let context = ModelContext.paged(
+      PagedRows(
+        positions: places[0], slots: places[1], sequences: places[2], tables: tables, blockSize: limits.blockSize,
+        blocks: limits.blocks), storage: storage)
+    let states = model.hidden(tokens, store.root, context)
+    return Graph(rows: [tokens] + places, tables: tables, states: states, caches: context.caches)
+  }
+
+  /// Computes a step.
+  ///
+  /// - Parameter receive: given the logits of each part that is a text's last, in the order of the parts.
+  func run(_ step: EngineStep, receive: (EngineStep.Part, UnsafeBufferPointer<Float>) throws -> Void) throws {
+    let count = step.count
+    precondition(count <= limits.tokens && step.parts.count <= limits.running, "\(count) tokens of \(step.parts.count)")
+    fill(step)
+    let given = rows.map { $0.prefix(count) }
+    let hidden = try states.run(given + [tables] + weights.states + pools, extent: count)[0]
+    let last = step.parts.filter(\.isLast)
+    if last.isEmpty { return }
+    gather(hidden, step)
+    let logits = try logits.run([wanted.prefix(last.count)] + weights.logits, extent: last.count)[0]
+    let values = logits.pointer.assumingMemoryBound(to: Float.self)
+    for (index, part) in last.enumerated() {
+      try receive(part, UnsafeBufferPointer(start: values + index * vocabulary, count: vocabulary))
+    }
+  }
+
+  private func fill(_ step: EngineStep) {
+    func pointer(_ data: TensorData) -> UnsafeMutablePointer<Int32> { data.pointer.assumingMemoryBound(to: Int32.self) }
+    let (tokens, positions, slots, sequences) = (
+      pointer(rows[0]), pointer(rows[1]), pointer(rows[2]), pointer(rows[3])
+    )
+    let table = pointer(tables)
+    let size = limits.blockSize
+    var row = 0
+    for (sequence, part) in step.parts.enumerated() {
+      let blocks = table + sequence * tables.shape[1]
+      for (index, block) in part.blocks.enumerated() { blocks[index] = block }
+      for (offset, token) in part.tokens.enumerated() {
+        let position = part.start + offset
+        tokens[row] = token
+        positions[row] = Int32(position)
+        slots[row] = blocks[position / size] * Int32(size) + Int32(position % size)
+        sequences[row] = Int32(sequence)
+        row += 1
+      }
+    }
+  }
+
+  /// Copies the last row of each part that is a text's last.
+  private func gather(_ hidden: TensorData, _ step: EngineStep) {
+    let bytes = width * hidden.type.element.size
+    var (row, place) = (0, 0)
+    for part in step.parts {
+      row += part.tokens.count
+      guard part.isLast else { continue }
+      (wanted.pointer + place * bytes).copyMemory(from: hidden.pointer + (row - 1) * bytes, byteCount: bytes)
+      place += 1
+    }
+  }
+}
+
+extension TensorData {
+  /// The first rows, in place.
+  fileprivate func prefix(_ count: Int) -> TensorData {
+    var dimensions = shape.dimensions
+    dimensions[0] = count
+    return TensorData(TensorType(type.element, Shape(dimensions)), pointer: pointer, owner: self)
+  }
+}

@@ -1,0 +1,181 @@
+// Who computes next: continuous batching (Yu et al., Orca, 2022) with prompts cut into pieces that share a step with texts being
+// written (Agrawal et al., Sarathi-Serve, 2024, arXiv:2403.02310), over the paged cache.
+//
+// A step takes one token of every text that is being written, and fills what is left of its budget with pieces of prompts. If
+// the cache is full, the running request of the lowest priority that came last gives up its blocks and computes them again
+// later. Waiting requests go by priority, then by how little their tenant has been served (Sheng et al., 2024,
+// arXiv:2401.00588), then by arrival.
+//
+// Invariant: a value: events in, decisions out, time passed in. Every accepted request ends exactly once. The oldest request of
+// the highest priority always gets on, since one request alone always fits.
+
+internal import Core
+
+/// Decides what each step computes.
+package struct Scheduler: Sendable {
+  package struct Limits: Hashable, Sendable {
+    /// Tokens of a step.
+    package var tokens = 512
+    /// Texts that run at a time.
+    package var running = 64
+    /// Requests that wait at most.
+    package var waiting = 1024
+    /// The model's context.
+    package var context: Int
+    /// Blocks of the cache, and positions in a block.
+    package var blocks: Int
+    package var blockSize = 16
+
+    package init(context: Int, blocks: Int) { (self.context, self.blocks) = (context, blocks) }
+  }
+
+  package enum Event: Sendable {
+    case submitted(ScheduledRequest)
+    case cancelled(ScheduledRequest.ID)
+    /// A step was computed.
+    ///
+    /// - Parameter tokens: for each part that was a text's last, the token that follows and whether it ends the text.
+    case computed(EngineStep, tokens: [ScheduledRequest.ID: (token: Int32, isEnd: Bool)])
+    /// A step could not be computed: its texts end.
+    case failed(EngineStep)
+    /// Nothing but the time has changed.
+    case tick
+  }
+
+  package enum Action: Sendable {
+    case refused(ScheduledRequest.ID, Refusal)
+    /// A request was taken from the queue; so many tokens of its prompt are in the cache.
+    case started(ScheduledRequest.ID, cached: Int)
+    /// A request gave up its place and will start again.
+    case preempted(ScheduledRequest.ID)
+    case ended(ScheduledRequest.ID, EndReason)
+  }
+
+  /// A request with what was done of it.
+  struct Text: Sendable {
+    var request: ScheduledRequest
+    /// Prompt and what was written.
+    var tokens: [Int32]
+    /// The tenant's number.
+    var tenant: Int
+    var arrival: UInt64
+    /// How many tokens have their keys and values in the cache.
+    var computed = 0
+    var table: PagedCache.Table?
+
+    var written: Int { tokens.count - request.prompt.count }
+    /// One token is left to compute, the last that was written.
+    var isWriting: Bool { tokens.count - computed == 1 && written > 0 }
+  }
+
+  package let limits: Limits
+  var cache: PagedCache
+  var shares = TenantShares()
+  var waiting: [Text] = []
+  var running: [Text] = []
+  /// Those that are part of the step that is being computed.
+  var inFlight: Set<ScheduledRequest.ID> = []
+  /// Those of them that end with the step.
+  private var ending: [ScheduledRequest.ID: EndReason] = [:]
+  private var arrivals: UInt64 = 0
+
+  /// - Precondition: a step has a token for each running text.
+  package init(_ limits: Limits) {
+    precondition(limits.running <= limits.tokens, "\(limits.running) texts and \(limits.tokens) tokens a step")
+    self.limits = limits
+    cache = PagedCache(blocks: limits.blocks, blockSize: limits.blockSize)
+  }
+
+  /// Requests that wait, and that run.
+  package var counts: (waiting: Int, running: Int) { (waiting.count, running.count) }
+  /// Blocks of running texts, and blocks kept for later ones, of all.
+  package var cacheUse: (used: Int, kept: Int, all: Int) { (cache.count - cache.available, cache.idle, cache.count) }
+  /// Whether there is anything to compute.
+  package var isIdle: Bool { waiting.isEmpty && running.isEmpty }
+
+  // MARK: Events
+
+  package mutating func handle(_ event: Event, at now: Double) -> [Action] {
+    switch event {
+    case .submitted(let request): return submit(request)
+    case .cancelled(let id): return end(id, .cancelled)
+    case .computed(let step, let tokens): return finish(step, tokens) + expire(at: now)
+    case .failed(let step): return abandon(step)
+    case .tick: return expire(at: now)
+    }
+  }
+
+  private mutating func submit(_ request: ScheduledRequest) -> [Action] {
+    let length = request.prompt.count + request.limit
+    let most = min(limits.context, limits.blocks * limits.blockSize)
+    if request.prompt.isEmpty { return [.refused(request.id, .emptyPrompt)] }
+    if length > most { return [.refused(request.id, .tooLong(tokens: length, limit: most))] }
+    if waiting.count >= limits.waiting { return [.refused(request.id, .queueFull(waiting.count))] }
+    if request.limit == 0 { return [.ended(request.id, .length)] }
+    arrivals += 1
+    let tenant = shares.arrive(request.tenant)
+    waiting.append(Text(request: request, tokens: request.prompt, tenant: tenant, arrival: arrivals))
+    return []
+  }
+
+  /// Ends a request now, or as soon as the step that it is part of is computed.
+  private mutating func end(_ id: ScheduledRequest.ID, _ reason: EndReason) -> [Action] {
+    if let index = waiting.firstIndex(where: { $0.request.id == id }) {
+      shares.leave(waiting.remove(at: index).tenant)
+      return [.ended(id, reason)]
+    }
+    guard let index = running.firstIndex(where: { $0.request.id == id }) else { return [] }
+    if inFlight.contains(id) {
+      ending[id] = ending[id] ?? reason
+      return []
+    }
+    release(index)
+    shares.leave(running.remove(at: index).tenant)
+    return [.ended(id, reason)]
+  }
+
+  private mutating func expire(at now: Double) -> [Action] {
+    (waiting + running).filter { $0.request.deadline.map { $0 <= now } ?? false }
+      .flatMap { end($0.request.id, .deadline) }
+  }
+
+  private mutating func finish(
+    _ step: EngineStep, _ tokens: [ScheduledRequest.ID: (token: Int32, isEnd: Bool)]
+  ) -> [Action] {
+    inFlight = []
+    var actions: [Action] = []
+    let places = Dictionary(uniqueKeysWithValues: running.enumerated().map { ($1.request.id, $0) })
+    for part in step.parts {
+      let index = places[part.id]!
+      running[index].computed = part.start + part.tokens.count
+      cache.computed(running[index].computed, of: running[index].tokens, in: &running[index].table!)
+      var reason = ending.removeValue(forKey: part.id)
+      if let next = tokens[part.id], reason == nil {
+        running[index].tokens.append(next.token)
+        shares.serve(running[index].tenant, written: 1)
+        if next.isEnd {
+          reason = .stop
+        } else if running[index].written >= running[index].request.limit {
+          reason = .length
+        }
+      }
+      guard let reason else { continue }
+      release(index)
+      shares.leave(running[index].tenant)
+      actions.append(.ended(part.id, reason))
+    }
+    running.removeAll { $0.table == nil }
+    return actions
+  }
+
+  private mutating func abandon(_ step: EngineStep) -> [Action] {
+    (inFlight, ending) = ([], [:])
+    return step.parts.flatMap { end($0.id, .cancelled) }
+  }
+
+  /// Gives up the blocks of a running text.
+  mutating func release(_ index: Int) {
+    if let table = running[index].table { cache.end(table) }
+    (running[index].table, running[index].computed) = (nil, 0)
+  }
+}
