@@ -1,0 +1,54 @@
+// What a client is told that went wrong, in OpenAI's shape.
+
+package import Core
+
+/// An error as a reply.
+package struct APIError: Error, Sendable {
+  package enum Kind: Int, Sendable {
+    case badRequest = 400
+    case unauthorized = 401
+    case notFound = 404
+    case wrongMethod = 405
+    case tooLarge = 413
+    case tooManyRequests = 429
+    case failed = 500
+    case unavailable = 503
+
+    var type: String {
+      switch self {
+      case .badRequest, .tooLarge, .wrongMethod: "invalid_request_error"
+      case .unauthorized: "authentication_error"
+      case .notFound: "not_found_error"
+      case .tooManyRequests: "rate_limit_error"
+      case .failed: "server_error"
+      case .unavailable: "unavailable_error"
+      }
+    }
+  }
+
+  package let kind: Kind
+  package let message: String
+  /// The parameter that is wrong.
+  package let parameter: String?
+  /// What programs tell errors apart by.
+  package let code: String?
+
+  package init(_ kind: Kind, _ message: String, parameter: String? = nil, code: String? = nil) {
+    (self.kind, self.message, self.parameter, self.code) = (kind, message, parameter, code)
+  }
+
+  package var json: JSONValue {
+    [
+      "error": [
+        "message": .string(message), "type": .string(kind.type), "param": parameter.map { .string($0) } ?? .null,
+        "code": code.map { .string($0) } ?? .null,
+      ]
+    ]
+  }
+
+  package var reply: HTTPReply {
+    var reply = HTTPReply(kind.rawValue, "application/json", Array(json.json.utf8))
+    if kind == .tooManyRequests || kind == .unavailable { reply.headers.append(("retry-after", "1")) }
+    return reply
+  }
+}

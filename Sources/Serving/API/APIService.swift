@@ -1,0 +1,163 @@
+// The endpoints of one model.
+
+internal import Core
+public import Formats
+public import Inference
+internal import Models
+internal import Synchronization
+
+/// Answers requests with an engine.
+public final class APIService: Sendable {
+  package let engine: InferenceEngine
+  /// What the model is called.
+  public let name: String
+  let template: ChatTemplate?
+  /// Keys of which a request must bring one; empty: none is needed.
+  private let keys: Set<String>
+  private let version: String
+  let metrics = ServiceMetrics()
+  private let ids: Mutex<RandomSequence>
+  private let clock = MonotonicClock()
+  /// Set while the server is being stopped: balancers send nothing more.
+  private let isDraining = Mutex(false)
+
+  /// - Parameter version: of this program.
+  public init(_ engine: InferenceEngine, name: String, template: ChatTemplate?, version: String, keys: Set<String> = [])
+  {
+    (self.engine, self.name, self.template, self.keys, self.version) = (engine, name, template, keys, version)
+    ids = Mutex(RandomSequence(seed: UInt64.random(in: 0...UInt64.max), stream: 1))
+  }
+
+  /// Says no to /ready from now on, and ends when all requests have.
+  public func drain() {
+    isDraining.withLock { $0 = true }
+    engine.drain()
+  }
+
+  package func handle(_ request: HTTPRequest, _ responder: HTTPResponder) {
+    do throws(APIError) {
+      metrics.count(path: request.path)
+      try route(request, responder)
+    } catch {
+      metrics.count(error: error.kind.rawValue)
+      responder.send(error.reply)
+    }
+  }
+
+  private func route(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    // Whether the process lives, and no more, can be asked by anybody: balancers have no keys.
+    if request.path == "/health" { return responder.send(text: "") }
+    try authenticate(request)
+    switch (request.method, request.path) {
+    case ("POST", "/v1/chat/completions"): try chat(request, responder)
+    case ("POST", "/v1/completions"): try complete(request, responder)
+    case ("POST", "/tokenize"): try tokenize(request, responder)
+    case ("POST", "/detokenize"): try detokenize(request, responder)
+    case ("GET", "/v1/models"): responder.send(json: ["object": "list", "data": [model]])
+    case ("GET", "/v1/models/\(name)"): responder.send(json: model)
+    case ("GET", "/ready"):
+      if isDraining.withLock({ $0 }) { throw APIError(.unavailable, "The server is being stopped.", code: "stopping") }
+      responder.send(text: "")
+    case ("GET", "/version"): responder.send(json: ["version": .string(version)])
+    case ("GET", "/load"):
+      let statistics = engine.statistics
+      responder.send(json: ["server_load": .number(JSONNumber(statistics.waiting + statistics.running))])
+    case ("GET", "/metrics"):
+      responder.send(
+        HTTPReply(
+          200, "text/plain; version=0.0.4; charset=utf-8", Array(metrics.text(engine.statistics, model: name).utf8)))
+    default: throw unknown(request)
+    }
+  }
+
+  static let paths = [
+    "/v1/chat/completions": "POST", "/v1/completions": "POST", "/tokenize": "POST", "/detokenize": "POST",
+    "/v1/models": "GET", "/ready": "GET", "/version": "GET", "/load": "GET", "/metrics": "GET", "/health": "GET",
+  ]
+
+  private func unknown(_ request: HTTPRequest) -> APIError {
+    if let method = Self.paths[request.path] {
+      return APIError(.wrongMethod, "\(request.path) is asked with \(method), not \(request.method).")
+    }
+    if request.path.hasPrefix("/v1/models/") {
+      let asked = request.path.dropFirst("/v1/models/".count)
+      return APIError(.notFound, "There is no model '\(asked)' here, but '\(name)'.", code: "model_not_found")
+    }
+    let known = Self.paths.keys.sorted().joined(separator: ", ")
+    return APIError(.notFound, "There is no \(request.path) here. There are: \(known).")
+  }
+
+  private func authenticate(_ request: HTTPRequest) throws(APIError) {
+    if keys.isEmpty { return }
+    let given = request.headers["authorization"].map { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : $0 }
+    // Whether a key is among them takes the same time for all wrong ones of a length.
+    guard let given, keys.contains(where: { Self.same($0, given) }) else {
+      throw APIError(
+        .unauthorized, "This server needs a key: send it as 'Authorization: Bearer KEY'.", code: "invalid_api_key")
+    }
+  }
+
+  private static func same(_ a: String, _ b: String) -> Bool {
+    a.utf8.count == b.utf8.count && zip(a.utf8, b.utf8).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+  }
+
+  // MARK: What endpoints share
+
+  var now: Int { Int(clock.unixSeconds) }
+
+  func newID(_ prefix: String) -> String {
+    let bits = ids.withLock { ($0.next(), $0.next()) }
+    func hex(_ value: UInt64) -> String {
+      let digits = String(value, radix: 16)
+      return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+    return "\(prefix)-\(hex(bits.0))\(hex(bits.1))"
+  }
+
+  func checkModel(_ fields: inout Fields) throws(APIError) {
+    guard let asked = try fields.string("model"), asked != name else { return }
+    throw APIError(
+      .notFound, "There is no model '\(asked)' here, but '\(name)'.", parameter: "model", code: "model_not_found")
+  }
+
+  /// - Parameter defaultLimit: how many tokens are written if nobody says; nil: as many as fit.
+  func request(_ prompt: [Int32], _ fields: GenerationFields, defaultLimit: Int?, stream: Int) -> GenerationRequest {
+    let room = max(engine.context - prompt.count, 1)
+    var result = GenerationRequest(prompt: prompt, limit: fields.limit ?? min(defaultLimit ?? room, room))
+    (result.sampling, result.stream) = (fields.sampling, stream)
+    (result.priority, result.tenant, result.salt) = (fields.priority, fields.tenant, fields.salt)
+    return result
+  }
+
+  private var model: JSONValue {
+    [
+      "id": .string(name), "object": "model", "created": 0, "owned_by": "tachornis", "root": .string(name),
+      "parent": .null, "max_model_len": .number(JSONNumber(engine.context)),
+    ]
+  }
+
+  private func tokenize(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    var fields = try Fields(body: request.body)
+    try checkModel(&fields)
+    let text = try fields.required("prompt", fields.string("prompt"))
+    let tokens = engine.tokenizer.encode(text, addingSpecials: try fields.flag("add_special_tokens") ?? true)
+    try fields.finish()
+    responder.send(json: [
+      "count": .number(JSONNumber(tokens.count)), "max_model_len": .number(JSONNumber(engine.context)),
+      "tokens": .array(tokens.map { .number(JSONNumber($0)) }),
+    ])
+  }
+
+  private func detokenize(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    var fields = try Fields(body: request.body)
+    try checkModel(&fields)
+    let tokens = try fields.required("tokens", fields.tokens("tokens"))
+    try fields.finish()
+    responder.send(json: ["prompt": .string(engine.tokenizer.decode(tokens))])
+  }
+}
+
+extension HTTPResponder {
+  func send(json: JSONValue) { send(HTTPReply(200, "application/json", Array(json.json.utf8))) }
+  func send(text: String) { send(HTTPReply(200, "text/plain; charset=utf-8", Array(text.utf8))) }
+}

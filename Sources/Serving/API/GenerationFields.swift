@@ -1,0 +1,88 @@
+// What requests for text have in common: how tokens are chosen, how many answers, when to stop.
+//
+// The names are OpenAI's, and for what OpenAI has not, those of vLLM, as clients know them.
+
+internal import Core
+internal import Formats
+internal import Inference
+internal import Models
+
+/// The settings of a request for text.
+struct GenerationFields {
+  var sampling = SamplingConfiguration()
+  /// Tokens to be written at most; nil: as many as fit.
+  var limit: Int?
+  /// Answers to each prompt.
+  var count = 1
+  var isStreamed = false
+  /// A last chunk says what was used.
+  var streamsUsage = false
+  var priority = 0
+  var tenant = ""
+  var salt = ""
+
+  /// - Parameter limitNames: the first that is there counts.
+  init(_ fields: inout Fields, limitNames: [String]) throws(APIError) {
+    for name in limitNames {
+      let given = try fields.integer(name, 0...(1 << 24))
+      if limit == nil { limit = given }
+    }
+    count = try fields.integer("n", 1...128) ?? 1
+    isStreamed = try fields.flag("stream") ?? false
+    if let object = try fields.object("stream_options") {
+      var options = Fields(object, path: "stream_options.")
+      streamsUsage = try options.flag("include_usage") ?? false
+      options.ignore("include_obfuscation")
+      try options.finish()
+      if !isStreamed { throw fields.wrong("stream_options", "is only allowed with 'stream': true") }
+    }
+    tenant = try fields.string("user") ?? ""
+    salt = try fields.string("cache_salt") ?? ""
+    priority = try fields.integer("priority", -1000...1000) ?? 0
+    try readSampling(&fields)
+    // What OpenAI's clients send and what has no meaning for one's own server.
+    fields.ignore(
+      "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+  }
+
+  private mutating func readSampling(_ fields: inout Fields) throws(APIError) {
+    sampling.temperature = try fields.number("temperature") ?? 1
+    sampling.topP = try fields.number("top_p") ?? 1
+    // -1 is vLLM's word for none.
+    if let count = try fields.integer("top_k", -1...(1 << 24)), count > 0 { sampling.topK = count }
+    sampling.minP = try fields.number("min_p") ?? 0
+    sampling.typical = try fields.number("typical_p") ?? 1
+    sampling.topNSigma = try fields.number("top_n_sigma").flatMap { $0 > 0 ? $0 : nil }
+    sampling.repetitionPenalty = try fields.number("repetition_penalty") ?? 1
+    sampling.presencePenalty = try fields.number("presence_penalty") ?? 0
+    sampling.frequencyPenalty = try fields.number("frequency_penalty") ?? 0
+    sampling.dry.multiplier = try fields.number("dry_multiplier") ?? 0
+    sampling.dry.base = try fields.number("dry_base") ?? sampling.dry.base
+    sampling.dry.allowedLength = try fields.integer("dry_allowed_length", 1...4096) ?? sampling.dry.allowedLength
+    sampling.dry.breakers = try fields.strings("dry_sequence_breakers") ?? sampling.dry.breakers
+    sampling.xtc.probability = try fields.number("xtc_probability") ?? 0
+    sampling.xtc.threshold = try fields.number("xtc_threshold") ?? sampling.xtc.threshold
+    if let seed = try fields.integer("seed", Int.min...Int.max) {
+      sampling.seed = UInt64(bitPattern: Int64(seed))
+    } else {
+      sampling.seed = UInt64.random(in: 0...UInt64.max)
+    }
+    sampling.stop = try fields.strings("stop") ?? []
+    sampling.stopTokens = try fields.tokens("stop_token_ids") ?? []
+    sampling.includeStop = try fields.flag("include_stop_str_in_output") ?? false
+    sampling.ignoreEnd = try fields.flag("ignore_eos") ?? false
+    sampling.minTokens = try fields.integer("min_tokens", 0...(1 << 24)) ?? 0
+    sampling.allowedTokens = try fields.tokens("allowed_token_ids")
+    if let biases = try fields.object("logit_bias") {
+      for (token, bias) in biases {
+        guard let token = Int(token), let bias = bias.double, abs(bias) <= 100 else {
+          throw fields.wrong("logit_bias", "must map token numbers to numbers from -100 to 100")
+        }
+        sampling.logitBias[token] = bias
+      }
+    }
+    if let problem = ConfigurationLoader.problems(in: sampling).first {
+      throw APIError(.badRequest, "\(problem).", code: "invalid_value")
+    }
+  }
+}
