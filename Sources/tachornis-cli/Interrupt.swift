@@ -26,5 +26,10 @@ enum Interrupt {
     for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
   }
 
+  /// Returns when somebody asks.
+  static func wait() {
+    while !isAsked { usleep(50_000) }
+  }
+
   static var isAsked: Bool { asked.load(ordering: .relaxed) > 0 }
 }

@@ -4,6 +4,8 @@ import ArgumentParser
 
 @main
 struct Tachornis: ParsableCommand {
+  static let version = "0.2.0"
+
   static let configuration = CommandConfiguration(
     commandName: "tachornis",
     abstract: "Train a language model from a text file, sample it, take it anywhere.",
@@ -13,9 +15,10 @@ struct Tachornis: ParsableCommand {
       tachornis generate --model runs/book --prompt "Once"
       tachornis chat --model Qwen3-0.6B   talk with a model that you have downloaded
       """,
-    version: "0.2.0",
+    version: Tachornis.version,
     subcommands: [
-      Quickstart.self, Train.self, Generate.self, Chat.self, Evaluate.self, Tokenize.self, BenchCommand.self,
+      Quickstart.self, Train.self, Generate.self, Chat.self, Serve.self, Evaluate.self, Tokenize.self,
+      BenchCommand.self,
       Profile.self,
       Embed.self, Classify.self, Rerank.self, Doctor.self, Inspect.self, Convert.self, Pull.self, Quantize.self,
     ])

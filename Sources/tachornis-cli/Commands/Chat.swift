@@ -32,6 +32,8 @@ struct Chat: ParsableCommand {
 
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 
+  @OptionGroup(title: "Structure") var structure: GrammarOptions
+
   @Option(help: "What the model is told before the conversation.")
   var system: String?
 
@@ -59,6 +61,7 @@ struct Chat: ParsableCommand {
 
   func run() throws {
     let (loaded, generator) = try options.load()
+    let constraint = try structure.constraint(for: loaded)
     let template = try chatTemplate(loaded.pretrained)
     let variables = try variables()
     let functions = try functions()
@@ -81,7 +84,8 @@ struct Chat: ParsableCommand {
           "The conversation has \(start.count) tokens and the model knows \(loaded.model.context): /clear it.")
       }
       // Another stream of the same seed: a question that is asked again may be answered otherwise.
-      var sampler = Sampler(configuration, ends: loaded.ends, stream: answers, tokenizer: loaded.tokenizer)
+      var sampler = Sampler(
+        configuration, ends: loaded.ends, stream: answers, constraint: constraint, tokenizer: loaded.tokenizer)
       answers += 1
       let answer = try answer(start, loaded, generator, &sampler)
       messages.append(["role": "assistant", "content": .string(answer)])
@@ -118,7 +122,7 @@ struct Chat: ParsableCommand {
   private func chatTemplate(_ pretrained: PretrainedModel) throws -> ChatTemplate {
     guard let template else { return try pretrained.chatTemplate() }
     let own = try? pretrained.chatTemplate()
-    let text = try String(contentsOfFile: template, encoding: .utf8)
+    let text = try textFile(template, "--template")
     return try ChatTemplate(text, specialTokens: own?.specialTokens ?? JSONObject())
   }
 

@@ -12,6 +12,8 @@ struct Generate: ParsableCommand {
         tachornis generate --model runs/book --prompt "1 + 2 =" --tokens 8 --temperature 0
         tachornis generate --model runs/book --prompt "Once" --count 3 --stop "." --set dry.multiplier=0.8
         tachornis generate --model llama-3.2-1b-Q4_K_M.gguf --prompt "The capital of France is" --timings
+        tachornis generate --model Qwen3-0.6B --prompt "A cat as JSON: " --json-schema cat.schema.json
+        tachornis generate --model Qwen3-0.6B --prompt "Is 91 prime? " --choices yes,no
 
       The text alone, prompt included, goes to standard output; several texts have a line "---" between them. With --logprobs \
       each token is a line of JSON instead.
@@ -20,6 +22,8 @@ struct Generate: ParsableCommand {
   @OptionGroup var options: ModelOptions
 
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
+
+  @OptionGroup(title: "Structure") var structure: GrammarOptions
 
   @Option(help: "The text to go on from.")
   var prompt: String
@@ -52,9 +56,10 @@ struct Generate: ParsableCommand {
     if beams < count {
       throw ValidationError("--beams is \(beams); it must be \(count) or more, as many as are shown.")
     }
-    if bestOf != nil || logprobs != nil || sampling.hasRules {
+    if bestOf != nil || logprobs != nil || sampling.hasRules || structure.isGiven {
       throw ValidationError(
-        "--beams looks for the likeliest text: it goes neither with --best-of and --logprobs nor with rules of sampling."
+        "--beams looks for the likeliest text: it goes neither with --best-of and --logprobs nor with rules of sampling "
+          + "or structure."
       )
     }
   }
@@ -63,18 +68,19 @@ struct Generate: ParsableCommand {
     let clock = MonotonicClock()
     let begin = clock.seconds
     let (loaded, generator) = try options.load()
+    let constraint = try structure.constraint(for: loaded)
     var start = loaded.tokenizer.encode(prompt, addingSpecials: true)
     if start.isEmpty { start = [loaded.tokenizer.endOfText ?? 0] }
     var stopwatch = GenerationTimes(prompt: start.count, clock: clock, begin: begin)
     if let beams {
       try search(start, beams, loaded, generator) { stopwatch.count() }
     } else if let bestOf {
-      try choose(start, among: bestOf, loaded, generator) { stopwatch.count() }
+      try choose(start, among: bestOf, constraint, loaded, generator) { stopwatch.count() }
     } else {
       for index in 0..<count {
         separate(index)
         if logprobs == nil { writeOutput(prompt) }
-        _ = try write(start, stream: index, loaded, generator) { choice, piece in
+        _ = try write(start, stream: index, constraint, loaded, generator) { choice, piece in
           if choice != nil { stopwatch.count() }
           if let choice, logprobs != nil {
             writeOutput(line(choice, loaded.tokenizer) + "\n")
@@ -95,12 +101,13 @@ struct Generate: ParsableCommand {
   /// Samples one text.
   /// - Parameter emit: takes each token with the text that it completes, and at the end what was held back.
   private func write(
-    _ start: [Int32], stream: Int, _ loaded: LoadedModel, _ generator: Generator,
+    _ start: [Int32], stream: Int, _ constraint: (any TokenConstraint)?, _ loaded: LoadedModel, _ generator: Generator,
     emit: (TokenChoice?, String) -> Void
   ) throws -> ScoredTokens {
     var configuration = try sampling.configuration
     if logprobs != nil || bestOf != nil { configuration.logProbabilities = logprobs ?? 0 }
-    var sampler = Sampler(configuration, ends: loaded.ends, stream: stream, tokenizer: loaded.tokenizer)
+    var sampler = Sampler(
+      configuration, ends: loaded.ends, stream: stream, constraint: constraint, tokenizer: loaded.tokenizer)
     var text = TextStream(loaded.tokenizer, configuration, after: start)
     var result = ScoredTokens()
     result.tokens = try generator.generate(start, count: tokens, sampler: &sampler) { choice in
@@ -115,12 +122,13 @@ struct Generate: ParsableCommand {
 
   /// Samples several texts and shows the best.
   private func choose(
-    _ start: [Int32], among several: Int, _ loaded: LoadedModel, _ generator: Generator, count counting: () -> Void
+    _ start: [Int32], among several: Int, _ constraint: (any TokenConstraint)?, _ loaded: LoadedModel,
+    _ generator: Generator, count counting: () -> Void
   ) throws {
     var texts: [(output: String, mean: Double)] = []
     for stream in 0..<several {
       var output = logprobs == nil ? prompt : ""
-      let scored = try write(start, stream: stream, loaded, generator) { choice, piece in
+      let scored = try write(start, stream: stream, constraint, loaded, generator) { choice, piece in
         if choice != nil { counting() }
         if logprobs == nil {
           output += piece
