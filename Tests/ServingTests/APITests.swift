@@ -115,11 +115,17 @@ import Testing
     ("/v1/completions", #"{"prompt": "a", "temperature": -1}"#, 400, "temperature"),
     ("/v1/completions", #"{"prompt": "a", "temperature": "warm"}"#, 400, "must be a number"),
     ("/v1/completions", #"{"prompt": 7}"#, 400, "must be a string"),
-    ("/v1/completions", #"{"prompt": [1, 99999]}"#, 500, "99999"),
+    ("/v1/completions", #"{"prompt": [1, 99999]}"#, 400, "99999"),
     ("/v1/completions", #"{"prompt": "a", "max_tokens": 4096}"#, 400, "room for 128"),
     ("/v1/completions", #"{"prompt": "a", "model": "gpt-5"}"#, 404, "no model 'gpt-5'"),
     ("/v1/completions", #"{"prompt": "a", "n": 0}"#, 400, "from 1 to 128"),
     ("/v1/completions", #"{"prompt": "a", "stream_options": {"include_usage": true}}"#, 400, "'stream': true"),
+    ("/v1/completions", #"{"prompt": "a", "logit_bias": {"99999": 1}}"#, 400, "99999"),
+    ("/v1/completions", #"{"prompt": "a", "stop": [""]}"#, 400, "stop"),
+    (
+      "/v1/chat/completions", #"{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}"#, 400,
+      "messages[0].content"
+    ),
     ("/v1/chat/completions", #"{"messages": []}"#, 400, "must not be empty"),
     ("/v1/chat/completions", #"{"messages": [{"content": "a"}]}"#, 400, "messages[0]"),
     ("/v1/nothing", "{}", 404, "There are:"), ("/v1/models", "{}", 405, "GET"),

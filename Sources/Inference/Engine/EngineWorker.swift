@@ -46,10 +46,11 @@ final class EngineWorker {
     do {
       try request.sampling.check(vocabulary: runner.vocabulary)
       if let bad = request.prompt.first(where: { $0 < 0 || $0 >= runner.vocabulary }) {
-        return receiver(.failed("The prompt holds the token \(bad); the vocabulary has \(runner.vocabulary)."))
+        let message = "The prompt holds the token \(bad); the vocabulary has \(runner.vocabulary)."
+        return receiver(.refused(.invalid(message)))
       }
     } catch {
-      return receiver(.failed(error.message))
+      return receiver(.refused(.invalid(error.message)))
     }
     var sampler = Sampler(
       request.sampling, ends: ends, stream: request.stream, constraint: request.constraint, tokenizer: tokenizer)

@@ -31,6 +31,8 @@ public enum Refusal: Hashable, Sendable {
   /// The prompt and what may follow are longer than the model's context or than the cache: `limit` tokens.
   case tooLong(tokens: Int, limit: Int)
   case emptyPrompt
+  /// It asks for what this model cannot do; the message says why.
+  case invalid(String)
   /// The engine takes no more requests.
   case stopping
 }

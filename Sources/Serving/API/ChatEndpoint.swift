@@ -24,12 +24,26 @@ extension APIService {
     TextAnswer.begin(requests, generation, format, self, responder)
   }
 
+  /// A message with its content as one text, as templates want it.
+  private func flattened(_ message: JSONValue, _ place: String, _ fields: Fields) throws(APIError) -> JSONValue {
+    guard case .object(var object) = message, message["role"]?.string != nil else {
+      throw fields.wrong(place, "must be an object with a 'role'")
+    }
+    guard let parts = message["content"]?.array else { return message }
+    let texts = parts.compactMap { $0["type"]?.string == "text" ? $0["text"]?.string : nil }
+    if texts.count != parts.count {
+      throw fields.wrong(place + ".content", "must be text, or parts of the type \"text\"")
+    }
+    object["content"] = .string(texts.joined(separator: "\n"))
+    return .object(object)
+  }
+
   /// The conversation as the model's template writes it.
   private func prompt(_ fields: inout Fields) throws(APIError) -> String {
     let messages = try fields.required("messages", fields.array("messages"))
     if messages.isEmpty { throw fields.wrong("messages", "must not be empty") }
-    for (index, message) in messages.enumerated() {
-      guard message["role"]?.string != nil else { throw fields.wrong("messages[\(index)]", "must have a 'role'") }
+    let flat = try messages.enumerated().map { (index, message) throws(APIError) in
+      try flattened(message, "messages[\(index)]", fields)
     }
     let tools = try fields.array("tools")
     let choice = fields.value("tool_choice")
@@ -50,7 +64,7 @@ extension APIService {
     }
     do throws(FormatsError) {
       return try template.render(
-        messages: messages, tools: choice == "none" ? nil : tools, documents: documents, addGenerationPrompt: begins,
+        messages: flat, tools: choice == "none" ? nil : tools, documents: documents, addGenerationPrompt: begins,
         continueFinalMessage: continues, variables: variables)
     } catch {
       throw APIError(
@@ -93,7 +107,7 @@ private struct ChatFormat: AnswerFormat {
     func entry(_ token: Int32, _ logProbability: Float) -> JSONObject {
       let bytes = tokenizer.decodeBytes([token])
       return JSONObject([
-        ("token", .string(String(decoding: bytes, as: UTF8.self))), ("logprob", .number(JSONNumber(logProbability))),
+        ("token", .string(String(decoding: bytes, as: UTF8.self))), ("logprob", .number(finite(logProbability))),
         ("bytes", .array(bytes.map { .number(JSONNumber($0)) })),
       ])
     }

@@ -17,6 +17,9 @@ extension APIService {
       throw fields.wrong("best_of", "must be 'n', \(generation.count): all answers are given")
     }
     try fields.finish()
+    if prompts.count * generation.count > 1024 {
+      throw fields.wrong("prompt", "with 'n' asks for \(prompts.count * generation.count) texts; 1024 are the most")
+    }
     let requests = prompts.flatMap { prompt in
       (0..<generation.count).map { answer in
         self.request(prompt.tokens, generation, defaultLimit: 16, stream: answer)
@@ -91,11 +94,11 @@ private struct CompletionFormat: AnswerFormat {
     }
     return [
       "tokens": .array(tokens.map { .string(tokenizer.decode([$0.token])) }),
-      "token_logprobs": .array(tokens.map { .number(JSONNumber($0.logProbability ?? 0)) }),
+      "token_logprobs": .array(tokens.map { .number(finite($0.logProbability ?? 0)) }),
       "top_logprobs": .array(
         tokens.map { token in
           .object(
-            JSONObject(token.likeliest.map { (tokenizer.decode([$0.token]), .number(JSONNumber($0.logProbability))) }))
+            JSONObject(token.likeliest.map { (tokenizer.decode([$0.token]), .number(finite($0.logProbability))) }))
         }),
       "text_offset": .array(offsets),
     ]

@@ -171,6 +171,7 @@ extension APIError {
         .badRequest,
         "The prompt and the tokens asked for are \(tokens) in all; this model has room for \(limit). Shorten the prompt or "
           + "ask for fewer.", code: "context_length_exceeded")
+    case .invalid(let message): self.init(.badRequest, message, code: "invalid_value")
     case .emptyPrompt: self.init(.badRequest, "The prompt has no tokens.", parameter: "prompt", code: "invalid_value")
     case .stopping: self.init(.unavailable, "The server is being stopped.", code: "stopping")
     }
@@ -188,3 +189,6 @@ func usage(_ choices: [Choice], answers: Int) -> JSONValue {
     "prompt_tokens_details": ["cached_tokens": .number(JSONNumber(choices.compactMap(\.end).first?.cached ?? 0))],
   ]
 }
+
+/// A log-probability as JSON can say it: OpenAI's least.
+func finite(_ logProbability: Float) -> JSONNumber { JSONNumber(max(logProbability, -9999)) }

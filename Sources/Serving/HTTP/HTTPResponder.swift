@@ -17,7 +17,7 @@ package final class HTTPResponder: Sendable {
   }
   private let state = Mutex(State())
 
-  /// - Parameter ended: called on the channel's loop when the reply has ended.
+  /// - Parameter ended: called on the channel's loop when the reply ends.
   init(_ channel: any Channel, keepAlive: Bool, ended: @escaping @Sendable () -> Void) {
     (self.channel, self.keepAlive, self.ended) = (channel, keepAlive, ended)
   }
@@ -83,6 +83,8 @@ package final class HTTPResponder: Sendable {
 
   private func finish(_ channel: any Channel) {
     state.withLock { $0.whenGone = nil }
+    // Before the end is written, with which the next request of the connection may be handed on.
+    ended()
     if keepAlive {
       channel.writeAndFlush(HTTPServerResponsePart.end(nil), promise: nil)
     } else {
@@ -90,6 +92,5 @@ package final class HTTPResponder: Sendable {
         channel.close(promise: nil)
       }
     }
-    ended()
   }
 }
