@@ -27,7 +27,9 @@ package enum CompressedCheckpoint {
     try manager.createDirectory(atPath: folder, withIntermediateDirectories: false)
     defer { try? manager.removeItem(atPath: folder) }
     for name in try manager.contentsOfDirectory(atPath: model.path).sorted() where isKept(name) {
-      try manager.copyItem(atPath: "\(model.path)/\(name)", toPath: "\(folder)/\(name)")
+      // The file itself: a hub's cache holds links.
+      let file = URL(filePath: "\(model.path)/\(name)").resolvingSymlinksInPath()
+      try manager.copyItem(at: file, to: URL(filePath: "\(folder)/\(name)"))
     }
     try writeTensors(files, matrices, quantizer, to: folder, progress)
     let dense = files.names.filter { name in
@@ -80,7 +82,9 @@ package enum CompressedCheckpoint {
   /// Tokenizer and such.
   private static func isKept(_ name: String) -> Bool {
     let kinds = [".json", ".txt", ".model", ".jinja", ".tiktoken"]
-    return kinds.contains(where: name.hasSuffix) && name != "config.json" && !name.hasSuffix(".index.json")
+    // What a checkpoint of training says of its own files and steps does not hold of the result.
+    let others = ["config.json", "manifest.json", "state.json"]
+    return kinds.contains(where: name.hasSuffix) && !others.contains(name) && !name.hasSuffix(".index.json")
   }
 
   private static func configuration(_ scheme: IntegerMatrix.Scheme, dense: [String]) -> JSONValue {

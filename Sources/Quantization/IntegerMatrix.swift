@@ -51,7 +51,10 @@ package struct IntegerMatrix: Sendable {
     }
 
     @inline(__always) func code(_ value: Float, _ grid: Grid) -> Int {
-      grid.scale == 0 ? grid.zero : min(max(Int((value / grid.scale).rounded(.toNearestOrEven)) + grid.zero, 0), most)
+      if grid.scale == 0 { return grid.zero }
+      // Bounded first: what GPTQ adds to a value may be many times its group's scale.
+      let steps = max(-65536, min(65536, (value / grid.scale).rounded(.toNearestOrEven)))
+      return min(max(Int(steps) + grid.zero, 0), most)
     }
   }
 

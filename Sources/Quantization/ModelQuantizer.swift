@@ -51,6 +51,7 @@ package struct ModelQuantizer: Sendable {
   /// - Parameters:
   ///   - parameter: whose matrix it is, or one of whose matrices.
   ///   - stored: the values of its tensor.
+  /// - Precondition: all values are finite, see `checkFinite`.
   package func integers(_ parameter: Parameter, _ stored: [Float]) -> IntegerMatrix {
     let (rows, columns) = (parameter.shape[-2], parameter.shape[-1])
     let name = parameter.name
@@ -68,4 +69,12 @@ package struct ModelQuantizer: Sendable {
       return IntegerMatrix(rounding: values, rows: rows, columns: columns, scheme)
     }
   }
+}
+
+/// Refuses values that no scale can hold.
+package func checkFinite(_ values: some Sequence<Float>, of name: String) throws(FormatsError) {
+  if values.allSatisfy(\.isFinite) { return }
+  throw FormatsError(
+    .malformed,
+    "'\(name)' holds values that are infinite or no numbers: it cannot be quantised. Check where the model is from.")
 }

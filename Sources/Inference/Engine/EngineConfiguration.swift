@@ -4,7 +4,7 @@ public import Core
 
 /// Sizes and bounds of an engine.
 public struct EngineConfiguration: Configuration, Hashable {
-  /// The most positions of a text, prompt and answer; nil: the model's context.
+  /// The most positions of a text, prompt and answer; nil: the model's context, or as much of it as the cache has room for.
   public var context: Int?
   /// The most tokens of a step: of all answers that are being written one each, the rest of prompts.
   public var stepTokens = 256
@@ -12,7 +12,7 @@ public struct EngineConfiguration: Configuration, Hashable {
   public var running = 32
   /// The most requests that wait; more are refused.
   public var waiting = 1024
-  /// Memory for keys and values, in MiB; at least one text of the full context fits in any case.
+  /// Memory for keys and values, in MiB; one text of `context` positions, if they are set, fits in any case.
   public var cacheMemory = 1024
   /// Blocks of the cache, instead of `cacheMemory`.
   public var cacheBlocks: Int?

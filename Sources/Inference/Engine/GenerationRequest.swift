@@ -24,7 +24,8 @@ public struct GenerationRequest: Sendable {
   public init(prompt: [Int32], limit: Int) { (self.prompt, self.limit) = (prompt, limit) }
 }
 
-/// What an engine tells of a request, in this order: `refused`; or `started`, `token`s, and one of `ended` and `failed`.
+/// What an engine tells of a request, in this order: `refused`; or `started` (unless it ends
+/// before), `token`s, and one of `ended` and `failed`.
 public enum GenerationEvent: Sendable {
   case refused(Refusal)
   /// The prompt is being read; so many of its tokens were in the cache.

@@ -12,7 +12,7 @@ package import Networks
 internal import Synchronization
 public import Tensors
 
-/// Writes texts for many.
+/// Writes texts for many. It lives until it is drained.
 public final class InferenceEngine: Sendable {
   public typealias ID = UInt64
   /// Called on the engine's thread, which waits for it: to pass on what it is told, no more.
@@ -28,6 +28,7 @@ public final class InferenceEngine: Sendable {
     var commands: [Command] = []
     var nextID: ID = 1
     var isClosed = false
+    var hasEnded = false
   }
 
   private let inbox = Mutex(Inbox())
@@ -59,17 +60,20 @@ public final class InferenceEngine: Sendable {
     _ model: any LanguageModel, _ weights: WeightBinding, tokenizer: any Tokenizer, ends: Set<Int32>,
     _ configuration: EngineConfiguration, storage: CacheStorage? = nil, backend: any Backend
   ) throws {
-    let context = min(configuration.context ?? model.context, model.context)
+    var context = min(configuration.context ?? model.context, model.context)
     let storage = storage ?? weights.usualStorage
     var limits = Scheduler.Limits(context: context, blocks: 1)
     (limits.tokens, limits.running, limits.waiting) = (
       configuration.stepTokens, configuration.running, configuration.waiting
     )
     limits.blockSize = configuration.blockSize
-    let bytes = StepRunner.bytesOfBlock(model, weights, limits, storage)
+    let bytes = max(1, StepRunner.bytesOfBlock(model, weights, limits, storage))
+    let wanted = configuration.cacheBlocks ?? (configuration.cacheMemory << 20) / bytes
+    if configuration.context == nil { context = min(context, max(1, wanted) * limits.blockSize) }
+    limits.context = context
     let least = (context + limits.blockSize - 1) / limits.blockSize
     let most = least * configuration.running
-    limits.blocks = min(max(configuration.cacheBlocks ?? (configuration.cacheMemory << 20) / bytes, least), most)
+    limits.blocks = min(max(wanted, least), most)
     let runner = try StepRunner(model, weights, limits, storage: storage, backend: backend)
     self.context = context
     self.tokenizer = tokenizer
@@ -98,7 +102,7 @@ public final class InferenceEngine: Sendable {
 
   /// Ends a request; it is told so, if it has not ended before.
   public func cancel(_ id: ID) {
-    inbox.withLock { $0.commands.append(.cancel(id)) }
+    inbox.withLock { if !$0.hasEnded { $0.commands.append(.cancel(id)) } }
     bell.signal()
   }
 
@@ -113,6 +117,8 @@ public final class InferenceEngine: Sendable {
     }
     bell.signal()
     ended.wait()
+    // For whoever waits, too.
+    ended.signal()
   }
 
   private func run(_ worker: EngineWorker) {
@@ -133,6 +139,7 @@ public final class InferenceEngine: Sendable {
       shared.withLock { $0 = worker.statistics }
       if worker.isStopping && worker.isIdle { break }
     }
+    inbox.withLock { $0.hasEnded = true }
     ended.signal()
   }
 }

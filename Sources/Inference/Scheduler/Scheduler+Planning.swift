@@ -37,8 +37,10 @@ extension Scheduler {
   private func part(_ index: Int, _ count: Int) -> EngineStep.Part {
     let text = running[index]
     let end = text.computed + count
+    // A copy where it is short: a slice would make the text's next token copy all of it.
+    let tokens = count == 1 ? [text.tokens[text.computed]] : text.tokens[text.computed..<end]
     return EngineStep.Part(
-      id: text.request.id, start: text.computed, tokens: text.tokens[text.computed..<end], blocks: text.table!.blocks,
+      id: text.request.id, start: text.computed, tokens: tokens, blocks: text.table!.blocks,
       isLast: end == text.tokens.count)
   }
 

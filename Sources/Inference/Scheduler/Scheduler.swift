@@ -106,12 +106,12 @@ package struct Scheduler: Sendable {
   }
 
   private mutating func submit(_ request: ScheduledRequest) -> [Action] {
-    let length = request.prompt.count + request.limit
+    let (length, isHuge) = request.prompt.count.addingReportingOverflow(max(0, request.limit))
     let most = min(limits.context, limits.blocks * limits.blockSize)
     if request.prompt.isEmpty { return [.refused(request.id, .emptyPrompt)] }
-    if length > most { return [.refused(request.id, .tooLong(tokens: length, limit: most))] }
+    if isHuge || length > most { return [.refused(request.id, .tooLong(tokens: length, limit: most))] }
     if waiting.count >= limits.waiting { return [.refused(request.id, .queueFull(waiting.count))] }
-    if request.limit == 0 { return [.ended(request.id, .length)] }
+    if request.limit <= 0 { return [.ended(request.id, .length)] }
     arrivals += 1
     let tenant = shares.arrive(request.tenant)
     waiting.append(Text(request: request, tokens: request.prompt, tenant: tenant, arrival: arrivals))

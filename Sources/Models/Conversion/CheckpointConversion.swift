@@ -89,22 +89,31 @@ package enum CheckpointConversion {
     if recipes.contains(where: { $0.type == .uint8 }) {
       config["quantization_config"] = ["quant_method": "mxfp4", "modules_to_not_convert": Self.notMXFP4]
     }
+    let manager = FileManager.default
+    // The folder appears whole or not at all.
+    let partial = "\(folder).\(ProcessInfo.processInfo.processIdentifier).partial"
     do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      try manager.createDirectory(atPath: partial, withIntermediateDirectories: true)
     } catch {
       throw ModelError(
         .cannotWrite, "Cannot make the folder '\(folder)': check its path and permissions.", cause: error)
     }
-    try AtomicFile.write(JSONValue.object(config).json + "\n", to: folder + "/config.json")
-    try tokenizer.write(to: folder)
-    if architecture.isEncoder { try EmbeddingRecipe.writeModules(of: file, to: folder) }
+    defer { try? manager.removeItem(atPath: partial) }
+    try tokenizer.write(to: partial)
+    if architecture.isEncoder { try EmbeddingRecipe.writeModules(of: file, to: partial) }
     // Encoders are written without their heads, and then without what stands in front of names.
     let prefix = architecture.isEncoder ? try EncoderFamily.of(type: architecture.types[0].type).prefix : ""
     func name(_ recipe: TensorRecipe) -> String { String(recipe.name.trimmingPrefix(prefix)) }
     let byName = Dictionary(uniqueKeysWithValues: recipes.map { (name($0), $0) })
     let written = recipes.map { SafetensorsTensor(name: name($0), type: $0.type.safetensors, shape: $0.shape) }
-    try WeightFiles.write(written, metadata: ["format": "pt"], to: folder, limit: shardLimit) { tensor, emit in
+    try WeightFiles.write(written, metadata: ["format": "pt"], to: partial, limit: shardLimit) { tensor, emit in
       try byName[tensor.name]!.write({ tensors[$0]! }, to: emit)
+    }
+    try AtomicFile.write(JSONValue.object(config).json + "\n", to: partial + "/config.json")
+    do {
+      try manager.moveItem(atPath: partial, toPath: folder)
+    } catch {
+      throw ModelError(.cannotWrite, "Cannot write '\(folder)': it must not exist yet.", cause: error)
     }
   }
 

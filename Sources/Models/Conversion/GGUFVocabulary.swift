@@ -131,8 +131,10 @@ struct GGUFVocabulary {
         "The tokenizer cuts texts into words in another way than BERT, for which GGUF files have no words.")
     }
     for number in tokens.indices where kinds[number] == .normal {
-      let continues = tokens[number].hasPrefix("##")
-      tokens[number] = continues ? String(tokens[number].dropFirst(2)) : "\u{2581}" + tokens[number]
+      // By scalars: a sign that combines is one character with what stands in front of it.
+      let scalars = tokens[number].unicodeScalars
+      let continues = scalars.starts(with: "##".unicodeScalars)
+      tokens[number] = continues ? String(scalars.dropFirst(2)) : "\u{2581}" + tokens[number]
     }
     addTokens(model: "bert", pre: "default")
     let lowercases = normalizer["lowercase"]?.bool ?? true

@@ -103,7 +103,8 @@ struct TokenizerFolder {
   private func spelling(_ number: Int) -> String {
     let token = tokens[number]
     guard isWords, kinds[number] == GGUFVocabulary.Kind.normal.rawValue else { return token }
-    return token.hasPrefix("\u{2581}") ? String(token.dropFirst()) : "##" + token
+    let scalars = token.unicodeScalars
+    return scalars.first == "\u{2581}" ? String(scalars.dropFirst()) : "##" + token
   }
 
   /// Every way to put a token together of two others, the token of the highest score first.

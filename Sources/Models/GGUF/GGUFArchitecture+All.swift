@@ -206,7 +206,7 @@ extension GGUFArchitecture {
       let rotated = config["qk_rope_head_dim"]?.integer ?? 0
       // Files with unsplit maps say the sizes of heads under the names of others.
       let size = metadata["attention.key_length_mla"] ?? metadata["attention.key_length"]
-      config["qk_nope_head_dim"] = size?.integer.map { .integer($0 - rotated) }
+      config["qk_nope_head_dim"] = size?.integer.map { .integer($0 &- rotated) }
       if config["v_head_dim"] == nil { config["v_head_dim"] = metadata["attention.value_length"] }
       config["head_dim"] = .integer(rotated)
       config["num_key_value_heads"] = config["num_attention_heads"]

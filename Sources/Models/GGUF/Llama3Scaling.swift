@@ -29,7 +29,7 @@ struct Llama3Scaling {
 
   /// The parameters of which divisors were made: a tensor says the factor, and the rest is as in every published model.
   init?(matching divisors: [Float], base: Double, headSize: Int) {
-    guard let factor = divisors.max() else { return nil }
+    guard let factor = divisors.max(), headSize == 2 * divisors.count else { return nil }
     (self.factor, low, high, context) = (Double(factor), 1, 4, 8192)
     let expected = self.divisors(base: base, headSize: headSize)
     guard expected.count == divisors.count, zip(expected, divisors).allSatisfy({ abs($0 - $1) <= 1e-4 * abs($0) })

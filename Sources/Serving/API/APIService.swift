@@ -45,9 +45,14 @@ public final class APIService: Sendable {
   }
 
   private func route(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    // Whether the process lives, and no more, can be asked by anybody: balancers have no keys.
-    if request.path == "/health" { return responder.send(text: "") }
-    try authenticate(request)
+    // Whether the process lives and is ready, and no more, can be asked by anybody: balancers have no keys.
+    switch request.path {
+    case "/health": return responder.send(text: "")
+    case "/ready":
+      if isDraining.withLock({ $0 }) { throw APIError(.unavailable, "The server is being stopped.", code: "stopping") }
+      return responder.send(text: "")
+    default: try authenticate(request)
+    }
     switch (request.method, request.path) {
     case ("POST", "/v1/chat/completions"): try chat(request, responder)
     case ("POST", "/v1/completions"): try complete(request, responder)
@@ -55,9 +60,6 @@ public final class APIService: Sendable {
     case ("POST", "/detokenize"): try detokenize(request, responder)
     case ("GET", "/v1/models"): responder.send(json: ["object": "list", "data": [model]])
     case ("GET", "/v1/models/\(name)"): responder.send(json: model)
-    case ("GET", "/ready"):
-      if isDraining.withLock({ $0 }) { throw APIError(.unavailable, "The server is being stopped.", code: "stopping") }
-      responder.send(text: "")
     case ("GET", "/version"): responder.send(json: ["version": .string(version)])
     case ("GET", "/load"):
       let statistics = engine.statistics

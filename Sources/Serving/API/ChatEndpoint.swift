@@ -105,7 +105,7 @@ private struct ChatFormat: AnswerFormat {
   private func logProbabilities(_ tokens: [TokenChoice]) -> JSONValue {
     guard tokens.contains(where: { $0.logProbability != nil }) else { return .null }
     func entry(_ token: Int32, _ logProbability: Float) -> JSONObject {
-      let bytes = tokenizer.decodeBytes([token])
+      let bytes = tokenizer.spelling(of: token)
       return JSONObject([
         ("token", .string(String(decoding: bytes, as: UTF8.self))), ("logprob", .number(finite(logProbability))),
         ("bytes", .array(bytes.map { .number(JSONNumber($0)) })),

@@ -93,12 +93,15 @@ private struct CompletionFormat: AnswerFormat {
       offset += piece.unicodeScalars.count
     }
     return [
-      "tokens": .array(tokens.map { .string(tokenizer.decode([$0.token])) }),
+      "tokens": .array(tokens.map { .string(String(decoding: tokenizer.spelling(of: $0.token), as: UTF8.self)) }),
       "token_logprobs": .array(tokens.map { .number(finite($0.logProbability ?? 0)) }),
       "top_logprobs": .array(
         tokens.map { token in
           .object(
-            JSONObject(token.likeliest.map { (tokenizer.decode([$0.token]), .number(finite($0.logProbability))) }))
+            JSONObject(
+              token.likeliest.map {
+                (String(decoding: tokenizer.spelling(of: $0.token), as: UTF8.self), .number(finite($0.logProbability)))
+              }))
         }),
       "text_offset": .array(offsets),
     ]

@@ -82,6 +82,23 @@ struct Fields {
     }
   }
 
+  /// A string that is kept: of no more than 256 bytes.
+  mutating func short(_ name: String) throws(APIError) -> String? {
+    guard let text = try string(name) else { return nil }
+    if text.utf8.count > 256 { throw wrong(name, "has \(text.utf8.count) bytes; 256 are the most") }
+    return text
+  }
+
+  /// A string or several, of which a search is made: 16 of no more than 1024 bytes together.
+  mutating func few(_ name: String) throws(APIError) -> [String]? {
+    guard let texts = try strings(name) else { return nil }
+    let bytes = texts.reduce(0) { $0 + $1.utf8.count }
+    if texts.count > 16 || bytes > 1024 {
+      throw wrong(name, "has \(texts.count) texts of \(bytes) bytes; 16 of 1024 bytes are the most")
+    }
+    return texts
+  }
+
   /// Token numbers.
   mutating func tokens(_ name: String) throws(APIError) -> [Int32]? {
     try read(name, "an array of token numbers", { $0.tokens })
@@ -92,7 +109,7 @@ struct Fields {
 
   /// - Throws: if there are members that nobody has read.
   func finish() throws(APIError) {
-    guard let unknown = object.keys.first(where: { !seen.contains($0) }) else { return }
+    guard let unknown = object.keys.first(where: { !seen.contains($0) && object[$0] != .null }) else { return }
     throw APIError(
       .badRequest, "Unknown parameter: '\(path)\(unknown)'.", parameter: path + unknown, code: "unknown_parameter")
   }

@@ -36,13 +36,14 @@ struct GenerationFields {
       try options.finish()
       if !isStreamed { throw fields.wrong("stream_options", "is only allowed with 'stream': true") }
     }
-    tenant = try fields.string("user") ?? ""
-    salt = try fields.string("cache_salt") ?? ""
+    tenant = try fields.short("user") ?? ""
+    salt = try fields.short("cache_salt") ?? ""
     priority = try fields.integer("priority", -1000...1000) ?? 0
     try readSampling(&fields)
     // What OpenAI's clients send and what has no meaning for one's own server.
     fields.ignore(
-      "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+      "parallel_tool_calls", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
+      "prompt_cache_retention")
   }
 
   private mutating func readSampling(_ fields: inout Fields) throws(APIError) {
@@ -59,7 +60,7 @@ struct GenerationFields {
     sampling.dry.multiplier = try fields.number("dry_multiplier") ?? 0
     sampling.dry.base = try fields.number("dry_base") ?? sampling.dry.base
     sampling.dry.allowedLength = try fields.integer("dry_allowed_length", 1...4096) ?? sampling.dry.allowedLength
-    sampling.dry.breakers = try fields.strings("dry_sequence_breakers") ?? sampling.dry.breakers
+    sampling.dry.breakers = try fields.few("dry_sequence_breakers") ?? sampling.dry.breakers
     sampling.xtc.probability = try fields.number("xtc_probability") ?? 0
     sampling.xtc.threshold = try fields.number("xtc_threshold") ?? sampling.xtc.threshold
     if let seed = try fields.integer("seed", Int.min...Int.max) {
@@ -67,7 +68,7 @@ struct GenerationFields {
     } else {
       sampling.seed = UInt64.random(in: 0...UInt64.max)
     }
-    sampling.stop = try fields.strings("stop") ?? []
+    sampling.stop = try fields.few("stop") ?? []
     sampling.stopTokens = try fields.tokens("stop_token_ids") ?? []
     sampling.includeStop = try fields.flag("include_stop_str_in_output") ?? false
     sampling.ignoreEnd = try fields.flag("ignore_eos") ?? false

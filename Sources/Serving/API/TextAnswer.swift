@@ -1,8 +1,9 @@
 // The answers to one request: several texts of the engine become one reply, whole or streamed.
 //
-// The engine tells of all texts on one thread, so that nothing here waits for anything.
+// What is sent is sent under the lock, so that it goes out in the order in which it was decided; sending only hands it on.
 
 internal import Core
+internal import Formats
 internal import Inference
 internal import Models
 internal import Synchronization
@@ -105,14 +106,15 @@ final class TextAnswer: Sendable {
   }
 
   private func receive(_ token: TokenChoice, _ text: String, _ index: Int) {
-    let chunk = state.withLock { state -> String? in
-      if state.isOver { return nil }
-      if !isStreamed || keepsTokens { state.choices[index].tokens.append((token, text)) }
-      if !isStreamed { state.choices[index].text += text }
-      guard isStreamed, !text.isEmpty || keepsTokens else { return nil }
-      return begun(&state) + format.piece(index, text, keepsTokens ? token : nil)
+    state.withLock { state in
+      if state.isOver { return }
+      if !isStreamed {
+        state.choices[index].tokens.append((token, text))
+        state.choices[index].text += text
+      } else if !text.isEmpty || keepsTokens {
+        responder.write(begun(&state) + format.piece(index, text, keepsTokens ? token : nil))
+      }
     }
-    if let chunk { responder.write(chunk) }
   }
 
   /// Begins the stream, once.
@@ -125,39 +127,42 @@ final class TextAnswer: Sendable {
 
   private func receive(_ end: GenerationEnd, _ index: Int) {
     metrics.observe(end)
-    let (chunk, choices) = state.withLock { state -> (String, [Choice]?) in
-      if state.isOver { return ("", nil) }
+    state.withLock { state in
+      if state.isOver { return }
       state.choices[index].end = end
       state.choices[index].text += end.text
       state.left -= 1
       if state.left == 0 { state.isOver = true }
-      let done = state.left == 0 ? state.choices : nil
-      guard isStreamed else { return ("", done) }
-      var chunk = begun(&state) + format.closing(state.choices[index], end.text)
-      if state.left == 0 { chunk += (streamsUsage ? format.usage(state.choices) : "") + "data: [DONE]\n\n" }
-      return (chunk, done)
-    }
-    if !chunk.isEmpty { responder.write(chunk) }
-    guard let choices else { return }
-    if isStreamed {
-      responder.end()
-    } else {
-      responder.send(HTTPReply(200, "application/json", Array(format.whole(choices).json.utf8)))
+      guard isStreamed else {
+        if state.isOver {
+          responder.send(HTTPReply(200, "application/json", Array(format.whole(state.choices).json.utf8)))
+        }
+        return
+      }
+      responder.write(begun(&state) + format.closing(state.choices[index], end.text))
+      if state.isOver {
+        responder.write((streamsUsage ? format.usage(state.choices) : "") + "data: [DONE]\n\n")
+        responder.end()
+      }
     }
   }
 
   /// Ends the reply with an error, and the other texts.
   private func give(_ error: APIError) {
-    let (wasOver, isBegun) = state.withLock { state in
-      defer { state.isOver = true }
-      return (state.isOver, state.isBegun)
+    let isFirst = state.withLock { state -> Bool in
+      if state.isOver { return false }
+      state.isOver = true
+      if state.isBegun {
+        responder.write("data: \(error.json.json)\n\n")
+        responder.end()
+      } else {
+        responder.send(error.reply)
+      }
+      return true
     }
-    if wasOver { return }
-    cancel()
+    guard isFirst else { return }
     metrics.count(error: error.kind.rawValue)
-    guard isBegun else { return responder.send(error.reply) }
-    responder.write("data: \(error.json.json)\n\n")
-    responder.end()
+    cancel()
   }
 }
 
@@ -181,14 +186,24 @@ extension APIError {
 /// What was used, in OpenAI's words. Prompts count once, however many answers there are to each.
 func usage(_ choices: [Choice], answers: Int) -> JSONValue {
   let ends = choices.compactMap(\.end)
-  let prompt = choices.filter { $0.index % answers == 0 }.compactMap(\.end).map(\.prompt).reduce(0, +)
+  let firsts = choices.filter { $0.index % answers == 0 }.compactMap(\.end)
+  let prompt = firsts.map(\.prompt).reduce(0, +)
   let written = ends.map(\.written).reduce(0, +)
   return [
     "prompt_tokens": .number(JSONNumber(prompt)), "completion_tokens": .number(JSONNumber(written)),
     "total_tokens": .number(JSONNumber(prompt + written)),
-    "prompt_tokens_details": ["cached_tokens": .number(JSONNumber(choices.compactMap(\.end).first?.cached ?? 0))],
+    "prompt_tokens_details": ["cached_tokens": .number(JSONNumber(firsts.map(\.cached).reduce(0, +)))],
   ]
 }
 
 /// A log-probability as JSON can say it: OpenAI's least.
 func finite(_ logProbability: Float) -> JSONNumber { JSONNumber(max(logProbability, -9999)) }
+
+extension Tokenizer {
+  /// The bytes of a token in the midst of a text: a space in front belongs to it.
+  func spelling(of token: Int32) -> [UInt8] {
+    var bytes: [UInt8] = []
+    appendBytes(of: token, to: &bytes)
+    return bytes
+  }
+}

@@ -7,7 +7,7 @@ internal import NIOHTTP1
 package struct HTTPLimits: Sendable {
   /// Bytes of a request's body.
   package var body = 16 << 20
-  /// Seconds in which a request must have arrived, and after which an idle connection is closed.
+  /// Seconds without a byte from the client, while no answer is under way, after which a connection is closed.
   package var idle = 75
 
   package init() {}
@@ -33,7 +33,6 @@ final class HTTPConnection: ChannelInboundHandler {
     switch unwrapInboundIn(data) {
     case .head(let head):
       self.head = head
-      body.removeAll(keepingCapacity: true)
       let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
       isTooLarge = length > limits.body
       if !isTooLarge { body.reserveCapacity(length) }
@@ -41,8 +40,18 @@ final class HTTPConnection: ChannelInboundHandler {
         let go = HTTPResponseHead(version: .http1_1, status: .continue)
         context.writeAndFlush(wrapOutboundOut(.head(go)), promise: nil)
       }
+      // The rest is not waited for.
+      if isTooLarge {
+        self.head = nil
+        respond(head, context)
+      }
     case .body(let buffer):
-      if body.count + buffer.readableBytes > limits.body { isTooLarge = true }
+      guard let head else { return }
+      if body.count + buffer.readableBytes > limits.body {
+        isTooLarge = true
+        self.head = nil
+        return respond(head, context)
+      }
       if !isTooLarge { body.append(contentsOf: buffer.readableBytesView) }
     case .end:
       guard let head else { return }
@@ -52,6 +61,8 @@ final class HTTPConnection: ChannelInboundHandler {
   }
 
   private func respond(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    let body = body
+    self.body = []
     let channel = context.channel
     let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
     let responder = HTTPResponder(channel, keepAlive: head.isKeepAlive && !isTooLarge) {

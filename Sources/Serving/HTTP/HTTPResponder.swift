@@ -68,8 +68,9 @@ package final class HTTPResponder: Sendable {
     action?()
   }
 
+  /// Never at once, also not on the loop itself: what is sent first goes out first wherever it is sent from, and the requests of a
+  /// pipeline do not answer each other on one stack.
   private func perform(_ action: @escaping @Sendable (any Channel, HTTPResponder) -> Void) {
-    if channel.eventLoop.inEventLoop { return action(channel, self) }
     channel.eventLoop.execute { [self] in action(channel, self) }
   }
 

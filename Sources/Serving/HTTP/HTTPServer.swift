@@ -50,8 +50,11 @@ package final class HTTPServer: Sendable {
   package func stopListening() { try? channel.close().wait() }
 
   /// Closes everything.
-  package func shutdown() {
+  ///
+  /// - Parameter seconds: in which what was sent goes out.
+  package func shutdown(after seconds: Int = 0) {
     stopListening()
+    if seconds > 0 { try? group.next().scheduleTask(in: .seconds(Int64(seconds))) {}.futureResult.wait() }
     try? group.syncShutdownGracefully()
   }
 }

@@ -80,8 +80,11 @@ struct Chat: ParsableCommand {
         messages: messages, tools: functions, addGenerationPrompt: true, variables: variables)
       let start = loaded.tokenizer.encode(prompt, specials: .recognized)
       guard start.count < loaded.model.context else {
-        throw CommandError(
-          "The conversation has \(start.count) tokens and the model knows \(loaded.model.context): /clear it.")
+        let problem = "The conversation has \(start.count) tokens and the model knows \(loaded.model.context)"
+        guard isTerminal else { throw CommandError(problem + ".") }
+        Failure.writeError(problem + ": say less, or /clear it.\n")
+        messages.removeLast()
+        continue
       }
       // Another stream of the same seed: a question that is asked again may be answered otherwise.
       var sampler = Sampler(

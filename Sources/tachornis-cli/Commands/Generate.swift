@@ -149,7 +149,7 @@ struct Generate: ParsableCommand {
   private func search(
     _ start: [Int32], _ beams: Int, _ loaded: LoadedModel, _ generator: Generator, count counting: () -> Void
   ) throws {
-    guard start.count + tokens <= loaded.model.context else {
+    guard tokens <= loaded.model.context - start.count else {
       throw CommandError(
         "The prompt has \(start.count) tokens and the model knows \(loaded.model.context): with --beams, --tokens can be "
           + "\(max(0, loaded.model.context - start.count)) at most.")

@@ -181,6 +181,7 @@ struct Quantize: ParsableCommand {
       try progress.reach(name)
       guard case .blocks(let format)? = type.form else { preconditionFailure("\(type) is no format of blocks") }
       let values = floats.assumingMemoryBound(to: Float.self)
+      try checkFinite(values, of: name)
       return BlockEncoder.blocks(of: values, rows: values.count / columns, columns: columns, format)
     }
     try CheckpointConversion.writeGGUF(from: pretrained.path, to: out, blocks: blocks)

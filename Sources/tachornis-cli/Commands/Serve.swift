@@ -44,7 +44,7 @@ struct Serve: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "context, stepTokens, running, waiting, cacheMemory (MiB) or blockSize; may be repeated.",
+      "context, stepTokens, running, waiting, cacheMemory (MiB), cacheBlocks or blockSize; may be repeated.",
       valueName: "setting=value"))
   var set: [String] = []
 
@@ -72,9 +72,10 @@ struct Serve: ParsableCommand {
         + "\(engine.cacheBytes >> 20) MiB)\n")
     Interrupt.wait()
     Failure.writeError("Ending: no more requests are taken.\n")
-    server.stopListening()
+    // /ready says no from here on; then nobody new comes in, and the last answers go out before the sockets are closed.
     service.drain()
-    server.shutdown()
+    server.stopListening()
+    server.shutdown(after: 1)
   }
 
   private func chatTemplate(_ loaded: LoadedModel) throws -> ChatTemplate? {

@@ -2,6 +2,7 @@
 
 import Core
 import Inference
+import Support
 import Testing
 
 @Suite struct JSONSchemaTests {
@@ -9,7 +10,7 @@ import Testing
 
   @Test(arguments: 0..<10)
   func thousandSchemas(tenth: Int) throws {
-    let seed = UInt64.random(in: 0 ... .max)
+    let seed = RandomCase.seed &+ UInt64(1000 * tenth)
     var random = RandomSequence(seed: seed)
     var (written, unfinished) = (0, 0)
     for index in 0..<100 {
@@ -19,8 +20,8 @@ import Testing
       let masks: GrammarMasks
       do {
         masks = try Tools.masks(Grammar(jsonSchema: schema, whitespace: index % 2 == 0 ? .flexible : .none))
-      } catch let error as GrammarError where error.code == .empty || error.code == .unsupported {
-        // Parts that were put together by chance may exclude each other, or be an `enum` with other conditions.
+      } catch let error as GrammarError where error.code != .syntax {
+        // Parts that were put together by chance may exclude each other, be an `enum` with other conditions, or be too much.
         continue
       }
       for _ in 0..<2 {
@@ -129,7 +130,7 @@ import Testing
   }
 
   @Test func numbersWithinLimitsAreExact() throws {
-    let seed = UInt64.random(in: 0 ... .max)
+    let seed = RandomCase.seed
     var random = RandomSequence(seed: seed)
     for _ in 0..<40 {
       let low = Int.random(in: -300...299, using: &random)

@@ -68,7 +68,8 @@ struct TekkenFile {
   private init() {}
 
   func tokenizer() throws(FormatsError) -> PipelineTokenizer {
-    guard let pattern, let size, let count = specialCount, (0...size).contains(count), !tokens.isEmpty,
+    guard let pattern, let size, let count = specialCount, count >= 0, count <= size,
+      size < TokenizerFileContents.maximumToken, !tokens.isEmpty,
       size - count <= tokens.count
     else {
       throw FormatsError(

@@ -21,7 +21,7 @@ struct TokenizerFileContents {
   /// The settings of the model, without vocabulary and merges.
   private(set) var model = JSONValue.null
 
-  private static let maximumToken = 1 << 24
+  static let maximumToken = 1 << 24
 
   init(_ text: UnsafeBufferPointer<UInt8>) throws(FormatsError) {
     var reader = JSONReader(text)

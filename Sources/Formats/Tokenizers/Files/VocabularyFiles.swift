@@ -150,8 +150,8 @@ struct VocabularyFiles {
     named += configuration["additional_special_tokens"]?.array ?? configuration["extra_special_tokens"]?.array ?? []
     let listed = addedTokens.object ?? JSONObject()
     for (spelling, number) in listed {
-      guard let number = number.integer else {
-        throw FormatsError(.malformed, "Its added_tokens.json gives '\(spelling)' no number.")
+      guard let number = number.integer, (0..<TokenizerFileContents.maximumToken).contains(number) else {
+        throw FormatsError(.malformed, "Its added_tokens.json gives '\(spelling)' no number that a token can have.")
       }
       let isSpecial = named.contains { $0.string == spelling || $0["content"]?.string == spelling }
       insert(number, Self.token(spelling, isSpecial: isSpecial))
@@ -264,6 +264,9 @@ private struct Vocabulary {
     var numbers: [[UInt8]: Int] = [:]
     try reader.object { (reader, name) throws(FormatsError) in numbers[Array(name.utf8)] = try reader.integer() }
     try reader.end()
+    guard numbers.values.allSatisfy({ (0..<TokenizerFileContents.maximumToken).contains($0) }) else {
+      throw FormatsError(.malformed, "vocab.json gives a token a number that no token can have.")
+    }
     self.numbers = numbers
     count = (numbers.values.max() ?? -1) + 1
   }

@@ -15,8 +15,9 @@ struct BreakerPosition: Sendable {
   private(set) var distance = Int.max
 
   /// - Parameter tokenizer: knows the texts of tokens; without one nothing is a breaker.
-  init(_ strings: [String], _ tokenizer: (any Tokenizer)?) {
-    matcher = StringMatcher(strings)
+  init(_ configuration: DRYConfiguration, _ tokenizer: (any Tokenizer)?) {
+    // The search is as large as its texts are long: made only for those who need it.
+    matcher = StringMatcher(configuration.multiplier > 0 ? configuration.breakers : [])
     self.tokenizer = tokenizer
   }
 

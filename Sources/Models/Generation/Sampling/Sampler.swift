@@ -41,7 +41,7 @@ public struct Sampler: Sendable {
     modelEnds = ends
     random = RandomStream(key: configuration.seed, stream: 0x73616D706C65 &+ UInt64(stream) << 48)
     history = TokenHistory(window: configuration.penaltyLastTokens)
-    breakers = BreakerPosition(configuration.dry.breakers, tokenizer)
+    breakers = BreakerPosition(configuration.dry, tokenizer)
     allowed = configuration.allowedTokens.map { tokens in
       var words = [UInt64](repeating: 0, count: Int(tokens.max() ?? 0) / 64 + 1)
       for token in tokens { words[Int(token) / 64] |= 1 << UInt64(token % 64) }
@@ -53,7 +53,7 @@ public struct Sampler: Sendable {
   public mutating func begin(after prompt: [Int32]) {
     chosen = 0
     history = TokenHistory(window: configuration.penaltyLastTokens)
-    breakers = BreakerPosition(configuration.dry.breakers, tokenizer)
+    breakers = BreakerPosition(configuration.dry, tokenizer)
     for token in prompt { remember(token, isPrompt: true) }
   }
 
