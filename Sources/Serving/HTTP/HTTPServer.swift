@@ -46,14 +46,11 @@ package final class HTTPServer: Sendable {
     }
   }
 
-  /// Takes no more connections.
-  package func stopListening() { try? channel.close().wait() }
-
-  /// Closes everything.
+  /// Takes no more connections and closes those that there are.
   ///
   /// - Parameter seconds: in which what was sent goes out.
   package func shutdown(after seconds: Int = 0) {
-    stopListening()
+    try? channel.close().wait()
     if seconds > 0 { try? group.next().scheduleTask(in: .seconds(Int64(seconds))) {}.futureResult.wait() }
     try? group.syncShutdownGracefully()
   }

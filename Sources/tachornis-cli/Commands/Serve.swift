@@ -74,7 +74,6 @@ struct Serve: ParsableCommand {
     Failure.writeError("Ending: no more requests are taken.\n")
     // /ready says no from here on; then nobody new comes in, and the last answers go out before the sockets are closed.
     service.drain()
-    server.stopListening()
     server.shutdown(after: 1)
   }
 

@@ -11,9 +11,9 @@ extension Grammar {
   }
 }
 
-private struct GBNFParser {
-  private let text: [Unicode.Scalar]
-  private var position = 0
+private struct GBNFParser: ScalarReader {
+  let text: [Unicode.Scalar]
+  var position = 0
   private var depth = 0
   private var built = Grammar()
   private var rules: [String: Int] = [:]
@@ -23,7 +23,7 @@ private struct GBNFParser {
 
   init(_ text: String) { self.text = Array(text.unicodeScalars) }
 
-  private func error(_ code: GrammarError.Code, _ what: String) -> GrammarError {
+  func error(_ code: GrammarError.Code, _ what: String) -> GrammarError {
     let before = text[..<min(position, text.count)]
     let line = before.count { $0 == "\n" } + 1
     let column = before.count - (before.lastIndex(of: "\n").map { $0 + 1 } ?? 0) + 1
@@ -47,21 +47,6 @@ private struct GBNFParser {
     }
     built.root = root
     return built
-  }
-
-  private var next: Unicode.Scalar? { position < text.count ? text[position] : nil }
-
-  private mutating func take(_ literal: String) -> Bool {
-    let scalars = Array(literal.unicodeScalars)
-    guard text[position...].starts(with: scalars) else { return false }
-    position += scalars.count
-    return true
-  }
-
-  private mutating func scalar() throws(GrammarError) -> Unicode.Scalar {
-    guard let scalar = next else { throw error(.syntax, "it ends too early") }
-    position += 1
-    return scalar
   }
 
   private mutating func skipSpace() {

@@ -14,9 +14,9 @@ indirect enum RegexNode: Sendable {
 }
 
 /// Reads one expression.
-struct RegexParser {
-  private let text: [Unicode.Scalar]
-  private var position = 0
+struct RegexParser: ScalarReader {
+  let text: [Unicode.Scalar]
+  var position = 0
   private var depth = 0
   private var ignoresCase = false
   private var dotMatchesAll = false
@@ -35,25 +35,10 @@ struct RegexParser {
 
   private init(_ pattern: String) { text = Array(pattern.unicodeScalars) }
 
-  private func error(_ code: GrammarError.Code, _ what: String) -> GrammarError {
+  func error(_ code: GrammarError.Code, _ what: String) -> GrammarError {
     var shown = String(String.UnicodeScalarView(text.prefix(200)))
     if text.count > 200 { shown += "…" }
     return GrammarError(code, "The regular expression '\(shown)' cannot be used (character \(position)): \(what).")
-  }
-
-  private var next: Unicode.Scalar? { position < text.count ? text[position] : nil }
-
-  private mutating func take(_ literal: String) -> Bool {
-    let scalars = Array(literal.unicodeScalars)
-    guard text[position...].starts(with: scalars) else { return false }
-    position += scalars.count
-    return true
-  }
-
-  private mutating func scalar() throws(GrammarError) -> Unicode.Scalar {
-    guard let scalar = next else { throw error(.syntax, "it ends too early") }
-    position += 1
-    return scalar
   }
 
   private mutating func alternatives() throws(GrammarError) -> RegexNode {
