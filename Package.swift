@@ -22,6 +22,12 @@ let server: [Target.Dependency] = [
   .product(name: "NIOPosix", package: "swift-nio"),
 ]
 
+// Of `Inference`'s scheduler.
+let queues: [Target.Dependency] = [
+  .product(name: "DequeModule", package: "swift-collections"),
+  .product(name: "HeapModule", package: "swift-collections"),
+]
+
 let swiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
@@ -56,6 +62,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.30.0"),
@@ -75,7 +82,7 @@ let package = Package(
     // Floor 4
     library("Quantization", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 5
-    library("Inference", ["Core", "Tensors", "Networks", "Models", "Formats"]),
+    library("Inference", ["Core", "Tensors", "Networks", "Models", "Formats"] + queues),
     library("Training", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 6
     library("Serving", ["Core", "Formats", "Models", "Inference"] + server),

@@ -10,13 +10,14 @@
 struct PagedCache {
   /// A text's part of the cache.
   struct Table {
+    fileprivate let root: PrefixTree.Node
     fileprivate var parent: PrefixTree.Node
     /// The shared blocks, which the tree holds.
     fileprivate var nodes: [PrefixTree.Node] = []
     /// Blocks of the pool, shared ones first.
     private(set) var blocks: [Int32] = []
 
-    fileprivate init(_ root: PrefixTree.Node) { parent = root }
+    fileprivate init(_ root: PrefixTree.Node) { (self.root, parent) = (root, root) }
 
     fileprivate mutating func share(_ node: PrefixTree.Node, _ block: Int32) {
       if nodes.count < blocks.count { blocks[nodes.count] = block } else { blocks.append(block) }
@@ -50,20 +51,32 @@ struct PagedCache {
   /// Blocks that are kept for later texts.
   var idle: Int { tree.idle }
 
+  /// What keeps texts apart that are known of.
+  var roots: Int { tree.rootCount }
+
   /// How many blocks `tokens` positions take.
   func blocks(for tokens: Int) -> Int { (tokens + blockSize - 1) / blockSize }
 
   /// Begins a text with what is known of it.
   ///
-  /// - Parameter coming: what running texts compute just now.
   /// - Returns: its table, which covers `table.blocks.count * blockSize` tokens, all computed, and less than all of them: the
-  ///   logits after the last are wanted. Nil: its next block is coming, which is worth waiting for.
-  mutating func begin(_ tokens: [Int32], _ root: PrefixTree.Root, coming: Set<Coming>) -> Table? {
-    var table = Table(tree.root(root))
-    for node in tree.match(table.parent, tokens, limit: tokens.count - 1) { table.share(node, tree.block(node)) }
-    if !coming.isEmpty, let next = next(tokens, table), coming.contains(next) { return nil }
-    for node in table.nodes { tree.hold(node) }
+  ///   logits after the last are wanted.
+  mutating func begin(_ tokens: [Int32], _ root: PrefixTree.Root) -> Table {
+    let known = tree.match(root, tokens, limit: tokens.count - 1)
+    var table = Table(tree.hold(root))
+    for node in known {
+      tree.hold(node)
+      table.share(node, tree.block(node))
+    }
     return table
+  }
+
+  /// Whether there is room for `positions` of a text that begins with `tokens`, shared blocks counted as far as others use
+  /// them: those that nobody uses are among the available ones.
+  func hasRoom(for positions: Int, of tokens: [Int32], _ root: PrefixTree.Root) -> Bool {
+    let missing = blocks(for: positions)
+    if missing <= available { return true }
+    return missing - tree.match(root, tokens, limit: tokens.count - 1).count { !tree.isIdle($0) } <= available
   }
 
   /// The first block of a text that is not in the tree; nil: it has no more full blocks.
@@ -105,5 +118,6 @@ struct PagedCache {
   mutating func end(_ table: consuming Table) {
     for block in table.blocks[table.nodes.count...].reversed() { free.append(block) }
     for node in table.nodes.reversed() { tree.release(node) }
+    tree.release(root: table.root)
   }
 }

@@ -8,6 +8,7 @@
 //
 // Invariant: a node's parent has at least as many users as the node. Nodes without users stand in the order of their last use
 // with every child before its parent, so that the first of them is a leaf. A block in the tree is full and is never written.
+// A root that nothing follows on and that no text uses is forgotten, whatever salts requests bring.
 
 /// The tree of cached blocks.
 struct PrefixTree {
@@ -40,6 +41,9 @@ struct PrefixTree {
   /// Tokens in a block.
   let blockSize: Int
   private var roots: [Root: Node] = [:]
+  /// By node of a root: texts that begin with it, and nodes that follow on it.
+  private var rootUses: [Node: (root: Root, uses: Int)] = [:]
+  private var nextRoot = -2
   private var nodes: [Edge: Node] = [:]
   private var entries: [Entry?] = []
   private var vacant: [Node] = []
@@ -50,17 +54,32 @@ struct PrefixTree {
 
   init(blockSize: Int) { self.blockSize = blockSize }
 
-  /// All nodes.
+  /// All nodes, roots left out.
   var count: Int { nodes.count }
+  var rootCount: Int { roots.count }
 
   func block(_ node: Node) -> Int32 { entries[node]!.block }
+  func isIdle(_ node: Node) -> Bool { entries[node]!.users == 0 }
 
-  /// The root of a text. Roots are negative and have no entry.
-  mutating func root(_ root: Root) -> Node {
-    if let known = roots[root] { return known }
-    let new = -2 - roots.count
+  /// The root that a text begins with, held for it. Roots are negative and have no entry.
+  mutating func hold(_ root: Root) -> Node {
+    if let known = roots[root] {
+      rootUses[known]!.uses += 1
+      return known
+    }
+    let new = nextRoot
+    nextRoot -= 1
     roots[root] = new
+    rootUses[new] = (root, 1)
     return new
+  }
+
+  /// A text that began with a root ends.
+  mutating func release(root: Node) { removeUse(of: root) }
+
+  private mutating func removeUse(of root: Node) {
+    rootUses[root]!.uses -= 1
+    if rootUses[root]!.uses == 0 { roots[rootUses.removeValue(forKey: root)!.root] = nil }
   }
 
   /// The node that follows on `parent` with a block of tokens, if it is there.
@@ -69,8 +88,9 @@ struct PrefixTree {
   /// The nodes of the longest known beginning of a text.
   ///
   /// - Parameter limit: the most tokens that are looked at.
-  func match(_ root: Node, _ tokens: [Int32], limit: Int) -> [Node] {
-    var (result, parent): ([Node], Node) = ([], root)
+  func match(_ root: Root, _ tokens: [Int32], limit: Int) -> [Node] {
+    guard var parent = roots[root] else { return [] }
+    var result: [Node] = []
     for start in stride(from: 0, to: min(limit, tokens.count) - blockSize + 1, by: blockSize) {
       guard let node = child(parent, tokens[start..<(start + blockSize)]) else { break }
       result.append(node)
@@ -103,7 +123,7 @@ struct PrefixTree {
     if node == entries.count { entries.append(nil) }
     entries[node] = Entry(edge: edge, block: block, users: 1)
     nodes[edge] = node
-    if parent >= 0 { entries[parent]!.children += 1 }
+    if parent >= 0 { entries[parent]!.children += 1 } else { rootUses[parent]!.uses += 1 }
     return node
   }
 
@@ -117,7 +137,8 @@ struct PrefixTree {
     precondition(entry.children == 0, "a node is given up after those that follow on it")
     unlink(node)
     nodes[entry.edge] = nil
-    if entry.edge.parent >= 0 { entries[entry.edge.parent]!.children -= 1 }
+    let parent = entry.edge.parent
+    if parent >= 0 { entries[parent]!.children -= 1 } else { removeUse(of: parent) }
     entries[node] = nil
     vacant.append(node)
     return entry.block

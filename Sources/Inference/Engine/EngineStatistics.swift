@@ -13,11 +13,12 @@ public struct EngineStatistics: Sendable, Hashable {
   public var steps = 0
   /// Seconds in steps.
   public var seconds = 0.0
-  /// Tokens of prompts that were computed; those of texts that were preempted count again.
+  /// Tokens that were computed of prompts, and again of texts that were preempted.
   public var read = 0
   /// Tokens that were written.
   public var written = 0
-  /// Tokens of prompts that were found in the cache.
+  /// Tokens of prompts of requests that were started, and those of them that were found in the cache.
+  public var asked = 0
   public var cached = 0
   public var preemptions = 0
   public var refused = 0
@@ -25,14 +26,19 @@ public struct EngineStatistics: Sendable, Hashable {
   /// Requests that ended, by how.
   public var ended: [EndReason: Int] = [:]
 
-  mutating func computed(_ step: EngineStep, written: Int, seconds: Double) {
+  mutating func computed(_ step: EngineStep, _ chosen: [InferenceEngine.ID: ChosenTokens], seconds: Double) {
     steps += 1
     self.seconds += seconds
-    self.written += written
-    read += step.parts.reduce(0) { $0 + ($1.isLast && $1.tokens.count == 1 && $1.start > 0 ? 0 : $1.tokens.count) }
+    for part in step.parts {
+      if !part.isWriting { read += part.tokens.count }
+      written += chosen[part.id]?.tokens.count ?? 0
+    }
   }
 
-  mutating func started(cached: Int) { self.cached += cached }
+  mutating func started(prompt: Int, cached: Int) {
+    asked += prompt
+    self.cached += cached
+  }
 
   mutating func ended(_ end: GenerationEnd) { ended[end.reason, default: 0] += 1 }
 }

@@ -78,19 +78,30 @@ final class EngineWorker {
 
   private func compute(_ step: EngineStep) {
     let begin = clock.seconds
-    var next: [InferenceEngine.ID: (token: Int32, isEnd: Bool)] = [:]
+    var chosen: [InferenceEngine.ID: ChosenTokens] = [:]
     do {
-      try runner.run(step) { part, logits in
-        if let token = choose(part.id, logits) { next[part.id] = token }
-      }
+      try runner.run(step) { part, logits in chosen[part.id] = choose(part, logits) }
     } catch {
       // What the step should have written to the cache is not there: none of its texts can go on.
       for part in step.parts { tell(part.id, "The model could not be run: \(error)") }
       return perform(scheduler.handle(.failed(step), at: clock.seconds))
     }
     let now = clock.seconds
-    statistics.computed(step, written: next.count, seconds: now - begin)
-    perform(scheduler.handle(.computed(step, tokens: next), at: now))
+    statistics.computed(step, chosen, seconds: now - begin)
+    perform(scheduler.handle(.computed(step, chosen: chosen), at: now))
+  }
+
+  /// Chooses the tokens that follow: one, and one more for each drafted token that was chosen, too.
+  private func choose(_ part: EngineStep.Part, _ logits: LogitRows) -> ChosenTokens? {
+    let drafted = part.tokens.suffix(part.drafted)
+    var result = ChosenTokens([], isEnd: false)
+    for row in 0..<logits.count {
+      guard let next = choose(part.id, logits[row]) else { return nil }
+      result.tokens.append(next.token)
+      result.isEnd = next.isEnd
+      if next.isEnd || row < drafted.count && drafted[drafted.startIndex + row] != next.token { break }
+    }
+    return result
   }
 
   /// Chooses the next token of a text and tells its receiver.
@@ -140,9 +151,9 @@ final class EngineWorker {
         statistics.refused += 1
         active.removeValue(forKey: id)?.receiver(.refused(refusal))
       case .started(let id, let cached):
-        statistics.started(cached: cached)
-        // Whoever starts again was told before.
+        // Whoever starts again was told and counted before.
         guard var request = active[id], request.times.started == nil else { continue }
+        statistics.started(prompt: request.request.prompt.count, cached: cached)
         (request.times.started, request.cached) = (now, cached)
         active[id] = request
         request.receiver(.started(cached: cached))

@@ -1,6 +1,5 @@
 // What goes into an engine and what comes out.
 
-public import Core
 public import Models
 
 /// A text to be written.

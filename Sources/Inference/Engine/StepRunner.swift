@@ -1,4 +1,4 @@
-// A step as runs of two programs: hidden states of all its tokens, and logits of those whose next token is wanted.
+// A step as runs of two programs: hidden states of all its tokens, and logits of those behind which a token is wanted.
 //
 // Both are planned once for the most rows and run with as many as there are. Keys and values are written in place, in pools
 // that a step's block tables point into.
@@ -44,7 +44,7 @@ final class StepRunner {
         donating: Dictionary(uniqueKeysWithValues: graph.caches.indices.map { (1 + $0, inputs.count + $0) })))
 
     let hidden = Tensor.input(
-      "hidden", TensorType(graph.states.element, Shape([limits.running, width], varies: true)))
+      "hidden", TensorType(graph.states.element, Shape([limits.running + limits.drafted, width], varies: true)))
     wanted = TensorData(hidden.type)
     logits = try backend.compile(
       Program(inputs: [hidden] + given, outputs: [model.logits(of: hidden, store.root)]))
@@ -88,20 +88,21 @@ final class StepRunner {
 
   /// Computes a step.
   ///
-  /// - Parameter receive: given the logits of each part that is a text's last, in the order of the parts.
-  func run(_ step: EngineStep, receive: (EngineStep.Part, UnsafeBufferPointer<Float>) throws -> Void) throws {
-    let count = step.count
+  /// - Parameter receive: given the logits behind the last tokens of each part that is a text's last, as many as it wants, in
+  ///   the order of the parts.
+  func run(_ step: EngineStep, receive: (EngineStep.Part, LogitRows) throws -> Void) throws {
+    let (count, wanted) = (step.count, step.wanted)
     precondition(count <= limits.tokens && step.parts.count <= limits.running, "\(count) tokens of \(step.parts.count)")
     fill(step)
     let given = rows.map { $0.prefix(count) }
     let hidden = try states.run(given + [tables] + weights.states + pools, extent: count)[0]
-    let last = step.parts.filter(\.isLast)
-    if last.isEmpty { return }
+    if wanted == 0 { return }
     gather(hidden, step)
-    let logits = try logits.run([wanted.prefix(last.count)] + weights.logits, extent: last.count)[0]
-    let values = logits.pointer.assumingMemoryBound(to: Float.self)
-    for (index, part) in last.enumerated() {
-      try receive(part, UnsafeBufferPointer(start: values + index * vocabulary, count: vocabulary))
+    let logits = try logits.run([self.wanted.prefix(wanted)] + weights.logits, extent: wanted)[0]
+    var first = logits.pointer.assumingMemoryBound(to: Float.self)
+    for part in step.parts where part.isLast {
+      try receive(part, LogitRows(first: first, count: part.wanted, vocabulary: vocabulary))
+      first += part.wanted * vocabulary
     }
   }
 
@@ -127,16 +128,32 @@ final class StepRunner {
     }
   }
 
-  /// Copies the last row of each part that is a text's last.
+  /// Copies the last rows of each part, as many as it wants.
   private func gather(_ hidden: TensorData, _ step: EngineStep) {
     let bytes = width * hidden.type.element.size
     var (row, place) = (0, 0)
     for part in step.parts {
       row += part.tokens.count
-      guard part.isLast else { continue }
-      (wanted.pointer + place * bytes).copyMemory(from: hidden.pointer + (row - 1) * bytes, byteCount: bytes)
-      place += 1
+      (wanted.pointer + place * bytes)
+        .copyMemory(from: hidden.pointer + (row - part.wanted) * bytes, byteCount: part.wanted * bytes)
+      place += part.wanted
     }
+  }
+}
+
+/// The logits behind a text's last tokens, as long as the step's run is received.
+struct LogitRows {
+  fileprivate let first: UnsafePointer<Float>
+  let count: Int
+  fileprivate let vocabulary: Int
+
+  fileprivate init(first: UnsafePointer<Float>, count: Int, vocabulary: Int) {
+    (self.first, self.count, self.vocabulary) = (first, count, vocabulary)
+  }
+
+  subscript(row: Int) -> UnsafeBufferPointer<Float> {
+    precondition((0..<count).contains(row), "row \(row) of \(count)")
+    return UnsafeBufferPointer(start: first + row * vocabulary, count: vocabulary)
   }
 }
 

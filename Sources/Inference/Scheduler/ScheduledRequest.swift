@@ -59,10 +59,38 @@ package struct EngineStep: Sendable {
     package var blocks: [Int32]
     /// Whether the token that follows on the last is wanted.
     package var isLast: Bool
+    /// Whether the text is being written: the first token here is the last that was chosen.
+    package var isWriting: Bool
+    /// For how many drafted tokens `blocks` have room behind `tokens`.
+    package var room = 0
+    /// How many of `tokens`, the last, are drafted: the tokens that follow on them are wanted, too.
+    package var drafted = 0
+
+    /// How many of the last tokens the following ones are wanted of.
+    package var wanted: Int { isLast ? 1 + drafted : 0 }
+
+    /// Takes drafted tokens behind its own.
+    package mutating func append(drafted new: some Collection<Int32>) {
+      precondition(new.count <= room, "\(new.count) drafted tokens where \(room) have room")
+      tokens += new
+      room -= new.count
+      drafted += new.count
+    }
   }
 
   package var parts: [Part]
 
   /// Tokens in all.
   package var count: Int { parts.reduce(0) { $0 + $1.tokens.count } }
+  /// Tokens that others follow on that are wanted.
+  package var wanted: Int { parts.reduce(0) { $0 + $1.wanted } }
+}
+
+/// What was chosen behind a part of a step: one token, and behind drafted tokens that were chosen, too, one more each.
+package struct ChosenTokens: Sendable {
+  package var tokens: [Int32]
+  /// Whether the last of them ends the text.
+  package var isEnd: Bool
+
+  package init(_ tokens: [Int32], isEnd: Bool) { (self.tokens, self.isEnd) = (tokens, isEnd) }
 }

@@ -22,7 +22,8 @@ extension Scheduler {
       }
       index += 1
     }
-    while budget > 0, running.count < limits.running, let index = admit(&actions) {
+    var leaders = leaders()
+    while budget > 0, running.count < limits.running, let index = admit(&leaders, &actions) {
       let count = min(running[index].tokens.count - running[index].computed, budget)
       guard cache.reserve(running[index].computed + count, in: &running[index].table!) else {
         preconditionFailure("a request is admitted with room for its prompt")
@@ -41,7 +42,7 @@ extension Scheduler {
     let tokens = count == 1 ? [text.tokens[text.computed]] : text.tokens[text.computed..<end]
     return EngineStep.Part(
       id: text.request.id, start: text.computed, tokens: tokens, blocks: text.table!.blocks,
-      isLast: end == text.tokens.count)
+      isLast: end == text.tokens.count, isWriting: text.isWriting)
   }
 
   // MARK: Room
@@ -58,11 +59,9 @@ extension Scheduler {
 
   /// Running requests of lower priority make room for the waiting one that goes first.
   private mutating func giveWay(_ actions: inout [Action]) {
-    guard let place = first(besides: []) else { return }
-    let request = waiting[place].request
-    let blocks = cache.blocks(for: waiting[place].tokens.count + 1)
-    while let last = running.last, last.request.priority < request.priority,
-      running.count >= limits.running || blocks > cache.available
+    guard let first = waiting.first(shares) else { return }
+    while let last = running.last, last.request.priority < first.request.priority,
+      running.count >= limits.running || !cache.hasRoom(for: first.tokens.count + 1, of: first.tokens, first.root)
     { preempt(&actions) }
   }
 
@@ -70,24 +69,32 @@ extension Scheduler {
   private mutating func preempt(_ actions: inout [Action]) {
     release(running.count - 1)
     let text = running.removeLast()
-    waiting.append(text)
+    waiting.insert(text)
     actions.append(.preempted(text.request.id))
   }
 
   // MARK: The queue
 
+  /// Who computes a block that others might wait for.
+  private func leaders() -> [PagedCache.Coming: ScheduledRequest.ID] {
+    if waiting.isEmpty { return [:] }
+    let reading = running.lazy.filter { !$0.isWriting }
+      .compactMap { [cache] text in cache.next(text.tokens, text.table!).map { ($0, text.request.id) } }
+    return Dictionary(reading) { first, _ in first }
+  }
+
   /// Takes the request that is next from the queue.
   ///
   /// - Returns: its place among the running ones, the last; nil: none can begin now.
-  private mutating func admit(_ actions: inout [Action]) -> Int? {
-    guard !waiting.isEmpty else { return nil }
-    let coming = Set(running.lazy.filter { !$0.isWriting }.compactMap { [cache] in cache.next($0.tokens, $0.table!) })
-    var patient: Set<Int> = []
-    while let place = first(besides: patient) {
-      var text = waiting[place]
-      let root = PrefixTree.Root(adapter: text.request.adapter, salt: text.request.salt)
-      guard let table = cache.begin(text.tokens, root, coming: coming) else {
-        patient.insert(place)
+  private mutating func admit(
+    _ leaders: inout [PagedCache.Coming: ScheduledRequest.ID], _ actions: inout [Action]
+  ) -> Int? {
+    while var text = waiting.first(shares) {
+      let table = cache.begin(text.tokens, text.root)
+      let next = cache.next(text.tokens, table)
+      if let next, let leader = leaders[next] {
+        cache.end(table)
+        follow(text, leader)
         continue
       }
       // Room for the whole prompt and the token after it: else it would soon be among those that give theirs up.
@@ -95,9 +102,10 @@ extension Scheduler {
         cache.end(table)
         return nil
       }
+      if let next { leaders[next] = text.request.id }
       text.computed = table.blocks.count * limits.blockSize
       text.table = table
-      waiting.remove(at: place)
+      waiting.remove(text.request.id)
       running.append(text)
       shares.serve(text.tenant, read: text.tokens.count - text.computed)
       actions.append(.started(text.request.id, cached: text.computed))
@@ -106,14 +114,32 @@ extension Scheduler {
     return nil
   }
 
-  /// The place in the queue of the request that goes first.
-  private func first(besides patient: Set<Int>) -> Int? {
-    func goesFirst(_ a: Text, _ b: Text) -> Bool {
-      if a.request.priority != b.request.priority { return a.request.priority > b.request.priority }
-      let (first, second) = (shares[a.tenant], shares[b.tenant])
-      return first != second ? first < second : a.arrival < b.arrival
+  /// Lets a request wait until a running one has computed what both begin with.
+  private mutating func follow(_ text: Text, _ leader: ScheduledRequest.ID) {
+    let leading = running.first { $0.request.id == leader }!.tokens
+    let common = zip(text.tokens, leading).prefix { $0 == $1 }.count
+    waiting.follow(text.request.id, leader, until: common / limits.blockSize * limits.blockSize)
+  }
+
+  // MARK: Drafts
+
+  /// Makes room behind texts that are being written for tokens that are drafted, as far as the step and the cache have it
+  /// without taking anything from others.
+  ///
+  /// - Parameter wanted: how many for which request.
+  package mutating func makeRoom(forDrafts wanted: [ScheduledRequest.ID: Int], in step: inout EngineStep) {
+    var left = min(limits.drafted, limits.tokens - step.count)
+    let places = Dictionary(uniqueKeysWithValues: running.enumerated().map { ($1.request.id, $0) })
+    for index in step.parts.indices where step.parts[index].isWriting {
+      let place = places[step.parts[index].id]!
+      // The last token of all is chosen, not drafted.
+      let rest = running[place].request.limit - running[place].written - 1
+      let room = min(wanted[step.parts[index].id] ?? 0, rest, left)
+      guard room > 0, cache.reserve(running[place].tokens.count + room, in: &running[place].table!) else { continue }
+      step.parts[index].room = room
+      step.parts[index].blocks = running[place].table!.blocks
+      left -= room
     }
-    return waiting.indices.lazy.filter { !patient.contains($0) }.min { goesFirst(waiting[$0], waiting[$1]) }
   }
 }
 

@@ -4,7 +4,7 @@
 // A step takes one token of every text that is being written, and fills what is left of its budget with pieces of prompts. If
 // the cache is full, the running request of the lowest priority that came last gives up its blocks and computes them again
 // later. Waiting requests go by priority, then by how little their tenant has been served (Sheng et al., 2024,
-// arXiv:2401.00588), then by arrival.
+// arXiv:2401.00588), then by arrival; those whose next block another one computes wait for it.
 //
 // Invariant: a value: events in, decisions out, time passed in. Every accepted request ends exactly once. The oldest request of
 // the highest priority always gets on, since one request alone always fits.
@@ -18,6 +18,8 @@ package struct Scheduler: Sendable {
     package var tokens = 512
     /// Texts that run at a time.
     package var running = 64
+    /// Drafted tokens of a step.
+    package var drafted = 0
     /// Requests that wait at most.
     package var waiting = 1024
     /// The model's context.
@@ -34,8 +36,8 @@ package struct Scheduler: Sendable {
     case cancelled(ScheduledRequest.ID)
     /// A step was computed.
     ///
-    /// - Parameter tokens: for each part that was a text's last, the token that follows and whether it ends the text.
-    case computed(EngineStep, tokens: [ScheduledRequest.ID: (token: Int32, isEnd: Bool)])
+    /// - Parameter chosen: for each part that was a text's last, the tokens that follow.
+    case computed(EngineStep, chosen: [ScheduledRequest.ID: ChosenTokens])
     /// A step could not be computed: its texts end.
     case failed(EngineStep)
     /// Nothing but the time has changed.
@@ -63,6 +65,7 @@ package struct Scheduler: Sendable {
     var computed = 0
     var table: PagedCache.Table?
 
+    var root: PrefixTree.Root { PrefixTree.Root(adapter: request.adapter, salt: request.salt) }
     var written: Int { tokens.count - request.prompt.count }
     /// One token is left to compute, the last that was written.
     var isWriting: Bool { tokens.count - computed == 1 && written > 0 }
@@ -71,8 +74,9 @@ package struct Scheduler: Sendable {
   package let limits: Limits
   var cache: PagedCache
   var shares = TenantShares()
-  var waiting: [Text] = []
+  var waiting = WaitingQueue()
   var running: [Text] = []
+  private var deadlines = Deadlines()
   /// Those that are part of the step that is being computed.
   var inFlight: Set<ScheduledRequest.ID> = []
   /// Those of them that end with the step.
@@ -90,6 +94,8 @@ package struct Scheduler: Sendable {
   package var counts: (waiting: Int, running: Int) { (waiting.count, running.count) }
   /// Blocks of running texts, and blocks kept for later ones, of all.
   package var cacheUse: (used: Int, kept: Int, all: Int) { (cache.count - cache.available, cache.idle, cache.count) }
+  /// Names that are remembered: tenants, and what keeps texts apart in the cache.
+  package var known: (tenants: Int, roots: Int) { (shares.count, cache.roots) }
   /// Whether there is anything to compute.
   package var isIdle: Bool { waiting.isEmpty && running.isEmpty }
 
@@ -99,7 +105,7 @@ package struct Scheduler: Sendable {
     switch event {
     case .submitted(let request): return submit(request)
     case .cancelled(let id): return end(id, .cancelled)
-    case .computed(let step, let tokens): return finish(step, tokens) + expire(at: now)
+    case .computed(let step, let chosen): return finish(step, chosen) + expire(at: now)
     case .failed(let step): return abandon(step)
     case .tick: return expire(at: now)
     }
@@ -114,14 +120,19 @@ package struct Scheduler: Sendable {
     if request.limit <= 0 { return [.ended(request.id, .length)] }
     arrivals += 1
     let tenant = shares.arrive(request.tenant)
-    waiting.append(Text(request: request, tokens: request.prompt, tenant: tenant, arrival: arrivals))
+    waiting.insert(Text(request: request, tokens: request.prompt, tenant: tenant, arrival: arrivals))
+    if let deadline = request.deadline {
+      deadlines.insert(request.id, deadline) { [waiting, running] id in
+        waiting[id] != nil || running.contains { $0.request.id == id }
+      }
+    }
     return []
   }
 
   /// Ends a request now, or as soon as the step that it is part of is computed.
   private mutating func end(_ id: ScheduledRequest.ID, _ reason: EndReason) -> [Action] {
-    if let index = waiting.firstIndex(where: { $0.request.id == id }) {
-      shares.leave(waiting.remove(at: index).tenant)
+    if let text = waiting.remove(id) {
+      shares.leave(text.tenant)
       return [.ended(id, reason)]
     }
     guard let index = running.firstIndex(where: { $0.request.id == id }) else { return [] }
@@ -135,25 +146,27 @@ package struct Scheduler: Sendable {
   }
 
   private mutating func expire(at now: Double) -> [Action] {
-    (waiting + running).filter { $0.request.deadline.map { $0 <= now } ?? false }
-      .flatMap { end($0.request.id, .deadline) }
+    deadlines.due(at: now).flatMap { end($0, .deadline) }
   }
 
-  private mutating func finish(
-    _ step: EngineStep, _ tokens: [ScheduledRequest.ID: (token: Int32, isEnd: Bool)]
-  ) -> [Action] {
+  private mutating func finish(_ step: EngineStep, _ chosen: [ScheduledRequest.ID: ChosenTokens]) -> [Action] {
     inFlight = []
     var actions: [Action] = []
     let places = Dictionary(uniqueKeysWithValues: running.enumerated().map { ($1.request.id, $0) })
     for part in step.parts {
       let index = places[part.id]!
-      running[index].computed = part.start + part.tokens.count
-      cache.computed(running[index].computed, of: running[index].tokens, in: &running[index].table!)
+      let new = chosen[part.id]
+      // Keys and values of drafted tokens count only where the text goes on with them.
+      let computed = part.start + part.tokens.count - part.drafted + max(0, (new?.tokens.count ?? 0) - 1)
+      running[index].tokens += new?.tokens.dropLast() ?? []
+      running[index].computed = computed
+      cache.computed(computed, of: running[index].tokens, in: &running[index].table!)
+      waiting.advance(part.id, computed)
       var reason = ending.removeValue(forKey: part.id)
-      if let next = tokens[part.id], reason == nil {
-        running[index].tokens.append(next.token)
-        shares.serve(running[index].tenant, written: 1)
-        if next.isEnd {
+      if let new, reason == nil {
+        running[index].tokens.append(new.tokens.last!)
+        shares.serve(running[index].tenant, written: new.tokens.count)
+        if new.isEnd {
           reason = .stop
         } else if running[index].written >= running[index].request.limit {
           reason = .length
@@ -173,8 +186,9 @@ package struct Scheduler: Sendable {
     return step.parts.flatMap { end($0.id, .cancelled) }
   }
 
-  /// Gives up the blocks of a running text.
+  /// Gives up the blocks of a running text; who waits for it need not.
   mutating func release(_ index: Int) {
+    waiting.advance(running[index].request.id, nil)
     if let table = running[index].table { cache.end(table) }
     (running[index].table, running[index].computed) = (nil, 0)
   }

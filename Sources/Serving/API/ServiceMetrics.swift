@@ -35,7 +35,6 @@ final class ServiceMetrics: Sendable {
     var written = Histogram(tokens)
     var requests: [String: Int] = [:]
     var errors: [Int: Int] = [:]
-    var promptTokens = 0
   }
 
   private let state = Mutex(State())
@@ -52,7 +51,6 @@ final class ServiceMetrics: Sendable {
     let times = end.times
     guard let started = times.started, let ended = times.ended else { return }
     state.withLock { state in
-      state.promptTokens += end.prompt
       state.prompt.observe(Double(end.prompt))
       state.written.observe(Double(end.written))
       state.queue.observe(started - times.arrived)
@@ -86,7 +84,7 @@ final class ServiceMetrics: Sendable {
     single("vllm:num_requests_waiting", "gauge", "Requests in the queue.", engine.waiting)
     let use = Double(engine.usedBlocks) / Double(max(1, engine.cacheBlocks))
     single("vllm:kv_cache_usage_perc", "gauge", "The share of the cache that running texts use.", use)
-    single("vllm:prefix_cache_queries_total", "counter", "Tokens of prompts that were looked up.", state.promptTokens)
+    single("vllm:prefix_cache_queries_total", "counter", "Tokens of prompts that were looked up.", engine.asked)
     single("vllm:prefix_cache_hits_total", "counter", "Tokens of prompts that were in the cache.", engine.cached)
     single("vllm:prompt_tokens_total", "counter", "Tokens of prompts that were computed.", engine.read)
     single("vllm:generation_tokens_total", "counter", "Tokens that were written.", engine.written)

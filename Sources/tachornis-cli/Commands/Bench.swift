@@ -81,6 +81,7 @@ struct BenchCommand: ParsableCommand {
     }
     var measured = runKernelBenchmarks(filter: filter, json: json, threads: threads, seconds: seconds) { print($0) }
     measured += try runSamplingBenchmarks(filter: filter, json: json, seconds: seconds) { print($0) }
+    measured += runSchedulerBenchmarks(filter: filter, json: json, seconds: seconds) { print($0) }
     if measured == 0, filter != "peaks" {
       throw ValidationError("nothing matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")
     }
