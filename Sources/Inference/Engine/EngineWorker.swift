@@ -56,7 +56,9 @@ final class EngineWorker {
       request.sampling, ends: ends, stream: request.stream, constraint: request.constraint, tokenizer: tokenizer)
     sampler.begin(after: request.prompt)
     active[id] = Active(
-      request: request, sampler: sampler, text: TextStream(tokenizer, request.sampling, after: request.prompt),
+      request: request, sampler: sampler,
+      text: TextStream(
+        tokenizer, request.sampling, after: request.prompt, skippingSpecials: request.skipsSpecials),
       receiver: receiver, times: RequestTimes(arrived: now))
     var scheduled = ScheduledRequest(id: id, prompt: request.prompt, limit: request.limit)
     (scheduled.priority, scheduled.tenant, scheduled.salt) = (request.priority, request.tenant, request.salt)

@@ -17,6 +17,8 @@ public struct GenerationRequest: Sendable {
   public var tenant = ""
   /// Keeps what is cached of this text from others: only texts of the same salt share it.
   public var salt = ""
+  /// Leaves special tokens out of the text.
+  public var skipsSpecials = false
   /// After how many seconds it is too late; nil: never.
   public var timeout: Double?
 

@@ -41,6 +41,8 @@ public final class InferenceEngine: Sendable {
   /// Bytes of keys and values.
   public let cacheBytes: Int
   public let tokenizer: any Tokenizer
+  /// How many tokens the model knows.
+  public let vocabulary: Int
   /// The tokens that end an answer.
   public let ends: Set<Int32>
 
@@ -77,6 +79,7 @@ public final class InferenceEngine: Sendable {
     let runner = try StepRunner(model, weights, limits, storage: storage, backend: backend)
     self.context = context
     self.tokenizer = tokenizer
+    vocabulary = model.vocabulary
     self.ends = ends
     cacheBytes = limits.blocks * bytes
     // Only the new thread touches the runner from here on.

@@ -37,6 +37,26 @@ package indirect enum GrammarExpression: Sendable, Hashable {
   }
 }
 
+extension GrammarExpression {
+  /// The same where rules have numbers that are higher by `first`.
+  fileprivate func renumbered(from first: Int) -> GrammarExpression {
+    switch self {
+    case .bytes, .scalars: return self
+    case .sequence(let parts): return .sequence(parts.map { $0.renumbered(from: first) })
+    case .alternatives(let branches): return .alternatives(branches.map { $0.renumbered(from: first) })
+    case .repeated(let body, let least, let most):
+      return .repeated(body.renumbered(from: first), least: least, most: most)
+    case .list(let elements, let separator):
+      return .list(
+        elements.map { GrammarListElement($0.body.renumbered(from: first), least: $0.least, most: $0.most) },
+        separator: separator.renumbered(from: first))
+    case .both(let left, let right): return .both(left.renumbered(from: first), right.renumbered(from: first))
+    case .except(let left, let right): return .except(left.renumbered(from: first), right.renumbered(from: first))
+    case .rule(let rule): return .rule(first + rule)
+    }
+  }
+}
+
 /// An element of a list that may have separators around it.
 package struct GrammarListElement: Sendable, Hashable {
   var body: GrammarExpression
@@ -79,6 +99,14 @@ package struct Grammar: Sendable {
   /// A grammar of one rule.
   init(_ body: GrammarExpression, name: String = "root") {
     define(declare(name), as: body)
+  }
+
+  /// Takes the rules of another grammar in; what its texts are.
+  mutating func include(_ other: Grammar) -> GrammarExpression {
+    let first = rules.count
+    rules += other.rules.map { Rule(name: $0.name, body: $0.body.renumbered(from: first)) }
+    notices += other.notices.filter { !notices.contains($0) }
+    return .rule(first + other.root)
   }
 
   /// One of some texts, each exactly as it is.

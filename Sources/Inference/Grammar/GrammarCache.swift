@@ -14,6 +14,12 @@ package enum GrammarRequest: Sendable, Hashable {
   case choices([String])
   /// A grammar in llama.cpp's notation.
   case gbnf(String)
+  /// Calls of tools as a family of models writes them, exactly one if `isSingle`.
+  case calls([CalledTool], CallSyntax, isSingle: Bool)
+  /// A text of any of them.
+  indirect case oneOf([GrammarRequest])
+  /// One behind reasoning, or what else an answer begins with.
+  indirect case framed(GrammarRequest, AnswerFrame)
 
   func grammar(whitespace: JSONWhitespace) throws(GrammarError) -> Grammar {
     switch self {
@@ -22,6 +28,12 @@ package enum GrammarRequest: Sendable, Hashable {
     case .regex(let pattern): try Grammar(regex: pattern)
     case .choices(let choices): try Grammar(choices: choices)
     case .gbnf(let text): try Grammar(gbnf: text)
+    case .calls(let tools, let syntax, let isSingle):
+      try Grammar(calls: tools, syntax, isSingle: isSingle, whitespace: whitespace)
+    case .oneOf(let requests):
+      Grammar(
+        oneOf: try requests.map { (request) throws(GrammarError) in try request.grammar(whitespace: whitespace) })
+    case .framed(let request, let frame): try request.grammar(whitespace: whitespace).framed(frame)
     }
   }
 }
@@ -45,15 +57,34 @@ package final class GrammarCache: Sendable {
     var uses = 0
   }
 
-  private let vocabulary: GrammarVocabulary
+  /// Made when it is first needed, which takes a while for a large one.
+  private let vocabulary = Mutex<GrammarVocabulary?>(nil)
+  private let makeVocabulary: @Sendable () -> GrammarVocabulary
   private let capacity: Int
   private let known = Mutex(Known())
 
-  /// - Parameter capacity: how many grammars are kept; the one that was not used for longest goes first.
-  package init(_ vocabulary: GrammarVocabulary, capacity: Int = 64) {
+  private init(capacity: Int, _ makeVocabulary: @escaping @Sendable () -> GrammarVocabulary) {
     precondition(capacity > 0, "a cache for \(capacity) grammars")
-    self.vocabulary = vocabulary
+    self.makeVocabulary = makeVocabulary
     self.capacity = capacity
+  }
+
+  /// - Parameter capacity: how many grammars are kept; the one that was not used for longest goes first.
+  package convenience init(_ vocabulary: GrammarVocabulary, capacity: Int = 64) {
+    self.init(capacity: capacity) { vocabulary }
+  }
+
+  /// For the texts of an engine.
+  ///
+  /// - Parameter markers: special tokens whose spelling is in this text are allowed.
+  package convenience init(_ engine: InferenceEngine, markers: String = "", capacity: Int = 64) {
+    let (tokenizer, ends, size) = (engine.tokenizer, engine.ends, engine.vocabulary)
+    self.init(capacity: capacity) { GrammarVocabulary(tokenizer, ends: ends, size: size, markers: markers) }
+  }
+
+  /// A grammar that is there already.
+  package func known(_ request: GrammarRequest, whitespace: JSONWhitespace = .flexible) -> Entry? {
+    find(Key(request: request, whitespace: whitespace))
   }
 
   /// A grammar, compiled now if it is not there. Other threads go on meanwhile.
@@ -63,6 +94,11 @@ package final class GrammarCache: Sendable {
     let key = Key(request: request, whitespace: whitespace)
     if let found = find(key) { return found }
     let grammar = try request.grammar(whitespace: whitespace)
+    let vocabulary = vocabulary.withLock { known in
+      let vocabulary = known ?? makeVocabulary()
+      known = vocabulary
+      return vocabulary
+    }
     let entry = Entry(masks: GrammarMasks(try GrammarNetwork(grammar), vocabulary), notices: grammar.notices)
     return known.withLock { known in
       // Another thread may have been quicker; then its masks are shared.

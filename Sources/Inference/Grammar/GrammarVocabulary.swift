@@ -1,7 +1,8 @@
 // A vocabulary as a grammar sees it: the bytes of all tokens in one tree, so that tokens that begin alike are looked at once.
 //
 // Invariants: nodes are in the order of a depth-first walk, so that a subtree is a range of nodes and its tokens are a range of
-// `tokens`. Special tokens, tokens that end a text and tokens without bytes are not in it: no grammar ever allows them.
+// `tokens`. Special tokens (but for markers that are asked for), tokens that end a text and tokens without bytes are not in it: no grammar
+// ever allows them.
 
 package import Formats
 
@@ -26,8 +27,12 @@ package final class GrammarVocabulary: Sendable {
   /// - Parameters:
   ///   - ends: tokens that end a text, beside the special ones.
   ///   - size: of the model's vocabulary, if that is larger than the tokenizer's.
-  package convenience init(_ tokenizer: any Tokenizer, ends: Set<Int32> = [], size: Int? = nil) {
-    let left = ends.union(tokenizer.specialTokens.values)
+  ///   - markers: special tokens whose spelling is in this text are allowed: what is around calls and reasoning.
+  package convenience init(
+    _ tokenizer: any Tokenizer, ends: Set<Int32> = [], size: Int? = nil, markers: String = ""
+  ) {
+    let specials = tokenizer.specialTokens.filter { !markers.contains($0.key) }
+    let left = ends.union(specials.values)
     let spellings = (0..<Int32(tokenizer.vocabularySize)).map { token in
       var bytes: [UInt8] = []
       if !left.contains(token) { tokenizer.appendBytes(of: token, to: &bytes) }

@@ -1,8 +1,8 @@
 // The endpoints of one model.
 
 internal import Core
-public import Formats
-public import Inference
+package import Formats
+package import Inference
 internal import Models
 internal import Synchronization
 
@@ -15,15 +15,25 @@ public final class APIService: Sendable {
   /// Keys of which a request must bring one; empty: none is needed.
   private let keys: Set<String>
   private let version: String
+  /// How the model marks reasoning and calls.
+  let family: StreamFamily
+  let grammars: GrammarCache
+  let background = BackgroundWork()
   let metrics = ServiceMetrics()
   private let ids: Mutex<RandomSequence>
   private let clock = MonotonicClock()
   /// Set while the server is being stopped: balancers send nothing more.
   private let isDraining = Mutex(false)
 
-  /// - Parameter version: of this program.
-  public init(_ engine: InferenceEngine, name: String, template: ChatTemplate?, version: String, keys: Set<String> = [])
-  {
+  /// - Parameters:
+  ///   - family: how the model marks reasoning and calls of tools; nil: as its template says.
+  ///   - version: of this program.
+  package init(
+    _ engine: InferenceEngine, name: String, template: ChatTemplate?, family: StreamFamily? = nil, version: String,
+    keys: Set<String> = []
+  ) {
+    self.family = family ?? StreamFamily(template: template)
+    grammars = GrammarCache(engine, markers: self.family.markers)
     (self.engine, self.name, self.template, self.keys, self.version) = (engine, name, template, keys, version)
     ids = Mutex(RandomSequence(seed: UInt64.random(in: 0...UInt64.max), stream: 1))
   }
@@ -120,15 +130,6 @@ public final class APIService: Sendable {
     guard let asked = try fields.string("model"), asked != name else { return }
     throw APIError(
       .notFound, "There is no model '\(asked)' here, but '\(name)'.", parameter: "model", code: "model_not_found")
-  }
-
-  /// - Parameter defaultLimit: how many tokens are written if nobody says; nil: as many as fit.
-  func request(_ prompt: [Int32], _ fields: GenerationFields, defaultLimit: Int?, stream: Int) -> GenerationRequest {
-    let room = max(engine.context - prompt.count, 1)
-    var result = GenerationRequest(prompt: prompt, limit: fields.limit ?? min(defaultLimit ?? room, room))
-    (result.sampling, result.stream) = (fields.sampling, stream)
-    (result.priority, result.tenant, result.salt) = (fields.priority, fields.tenant, fields.salt)
-    return result
   }
 
   private var model: JSONValue {

@@ -1,7 +1,6 @@
 // POST /v1/chat/completions: answers in conversations.
 
 internal import Core
-internal import Formats
 internal import Inference
 internal import Models
 
@@ -14,130 +13,103 @@ extension APIService {
     let top = try fields.integer("top_logprobs", 0...20)
     if top != nil && !wantsLogProbabilities { throw fields.wrong("top_logprobs", "needs 'logprobs': true") }
     generation.sampling.logProbabilities = wantsLogProbabilities ? top ?? 0 : nil
-    let prompt = try prompt(&fields)
+    let conversation = try Conversation(chat: &fields)
+    let showsReasoning = try fields.flag("include_reasoning") ?? true
     try fields.finish()
-    let tokens = engine.tokenizer.encode(prompt, specials: .recognized)
-    let requests = (0..<generation.count).map { answer in
-      self.request(tokens, generation, defaultLimit: nil, stream: answer)
-    }
-    let format = ChatFormat(id: newID("chatcmpl"), created: now, model: name, tokenizer: engine.tokenizer)
-    TextAnswer.begin(requests, generation, format, self, responder)
-  }
-
-  /// A message with its content as one text, as templates want it.
-  private func flattened(_ message: JSONValue, _ place: String, _ fields: Fields) throws(APIError) -> JSONValue {
-    guard case .object(var object) = message, message["role"]?.string != nil else {
-      throw fields.wrong(place, "must be an object with a 'role'")
-    }
-    guard let parts = message["content"]?.array else { return message }
-    let texts = parts.compactMap { $0["type"]?.string == "text" ? $0["text"]?.string : nil }
-    if texts.count != parts.count {
-      throw fields.wrong(place + ".content", "must be text, or parts of the type \"text\"")
-    }
-    object["content"] = .string(texts.joined(separator: "\n"))
-    return .object(object)
-  }
-
-  /// The conversation as the model's template writes it.
-  private func prompt(_ fields: inout Fields) throws(APIError) -> String {
-    let messages = try fields.required("messages", fields.array("messages"))
-    if messages.isEmpty { throw fields.wrong("messages", "must not be empty") }
-    let flat = try messages.enumerated().map { (index, message) throws(APIError) in
-      try flattened(message, "messages[\(index)]", fields)
-    }
-    let tools = try fields.array("tools")
-    let choice = fields.value("tool_choice")
-    if let choice, choice != "none", choice != "auto" {
-      throw fields.wrong("tool_choice", "must be \"none\" or \"auto\"")
-    }
-    let continues = try fields.flag("continue_final_message") ?? false
-    let begins = try fields.flag("add_generation_prompt") ?? !continues
-    let variables = try fields.object("chat_template_kwargs") ?? JSONObject()
-    let documents = try fields.array("documents")
-    if let format = try fields.object("response_format"), format["type"]?.string != "text" {
-      throw fields.wrong("response_format", "is not supported but for {\"type\": \"text\"}")
-    }
-    guard let template else {
-      throw APIError(
-        .badRequest, "The model has no chat template. Use /v1/completions, or start the server with --template FILE.",
-        code: "no_chat_template")
-    }
-    do throws(FormatsError) {
-      return try template.render(
-        messages: flat, tools: choice == "none" ? nil : tools, documents: documents, addGenerationPrompt: begins,
-        continueFinalMessage: continues, variables: variables)
-    } catch {
-      throw APIError(
-        .badRequest, "The messages do not fit the model's template: \(error.message)", parameter: "messages")
-    }
+    let text = try self.request(conversation, generation)
+    let format = ChatFormat(
+      id: newID("chatcmpl"), created: now, model: name, tokenizer: engine.tokenizer,
+      streamsUsage: generation.streamsUsage, showsReasoning: showsReasoning, tellsTokens: generation.returnsTokens,
+      calls: CallIDs(family.calls?.ids))
+    try begin(text, format, responder)
   }
 }
 
-/// OpenAI's `chat.completion` and its chunks.
-private struct ChatFormat: AnswerFormat {
-  var id: String
-  var created: Int
-  var model: String
-  var tokenizer: any Tokenizer
-
-  private func object(_ kind: String, _ choices: [JSONValue], usage: JSONValue? = nil) -> JSONValue {
-    var result = JSONObject([
-      ("id", .string(id)), ("object", .string(kind)), ("created", .number(JSONNumber(created))),
-      ("model", .string(model)), ("choices", .array(choices)),
-    ])
-    if let usage { result["usage"] = usage }
-    return .object(result)
-  }
-
-  func whole(_ choices: [Choice]) -> JSONValue {
-    object(
-      "chat.completion",
-      choices.map { choice in
-        [
-          "index": .number(JSONNumber(choice.index)),
-          "message": ["role": "assistant", "content": .string(choice.text), "refusal": .null],
-          "logprobs": logProbabilities(choice.tokens.map(\.choice)),
-          "finish_reason": .string(choice.finishReason ?? ""),
-        ]
-      }, usage: Serving.usage(choices, answers: choices.count))
-  }
-
-  private func logProbabilities(_ tokens: [TokenChoice]) -> JSONValue {
-    guard tokens.contains(where: { $0.logProbability != nil }) else { return .null }
-    func entry(_ token: Int32, _ logProbability: Float) -> JSONObject {
-      let bytes = tokenizer.spelling(of: token)
-      return JSONObject([
-        ("token", .string(String(decoding: bytes, as: UTF8.self))), ("logprob", .number(finite(logProbability))),
-        ("bytes", .array(bytes.map { .number(JSONNumber($0)) })),
-      ])
+extension Conversation {
+  /// What a chat request says of it.
+  fileprivate init(chat fields: inout Fields) throws(APIError) {
+    let given = try fields.required("messages", fields.array("messages"))
+    if given.isEmpty { throw fields.wrong("messages", "must not be empty") }
+    for (index, message) in given.enumerated() {
+      messages.append(try Self.message(message, "messages[\(index)]", fields))
     }
-    return [
-      "content": .array(
-        tokens.map { token in
-          var result = entry(token.token, token.logProbability ?? 0)
-          result["top_logprobs"] = .array(token.likeliest.map { .object(entry($0.token, $0.logProbability)) })
-          return .object(result)
-        }), "refusal": .null,
-    ]
+    for (index, tool) in (try fields.array("tools") ?? []).enumerated() {
+      tools.append(try Self.tool(tool, "tools[\(index)]", fields))
+    }
+    try readChoice(&fields)
+    isParallel = try fields.flag("parallel_tool_calls") ?? true
+    grammar = try GrammarRequest(&fields)
+    continues = try fields.flag("continue_final_message") ?? false
+    begins = try fields.flag("add_generation_prompt") ?? !continues
+    variables = try fields.object("chat_template_kwargs") ?? JSONObject()
+    if let effort = try fields.short("reasoning_effort"), variables["reasoning_effort"] == nil {
+      variables["reasoning_effort"] = .string(effort)
+      if effort == "none", variables["enable_thinking"] == nil { variables["enable_thinking"] = false }
+    }
+    documents = try fields.array("documents")
+    try check(fields)
   }
 
-  private func chunk(_ index: Int, _ delta: JSONValue, _ token: TokenChoice? = nil, finish: String? = nil) -> String {
-    let choice: JSONValue = [
-      "index": .number(JSONNumber(index)), "delta": delta,
-      "logprobs": token.map { logProbabilities([$0]) } ?? .null,
-      "finish_reason": finish.map { .string($0) } ?? .null,
-    ]
-    return "data: \(object("chat.completion.chunk", [choice]).json)\n\n"
+  /// A message with its content as one text and the arguments of calls as objects, as templates want them.
+  private static func message(_ value: JSONValue, _ place: String, _ fields: Fields) throws(APIError) -> JSONValue {
+    guard case .object(var message) = value, let role = message["role"]?.string else {
+      throw fields.wrong(place, "must be an object with a 'role'")
+    }
+    if role == "tool", message["content"] == nil { throw fields.wrong(place, "is a tool's result and lacks 'content'") }
+    message["content"] = try text(message["content"], place + ".content", fields).map { .string($0) } ?? .null
+    guard let calls = message["tool_calls"], calls != .null else {
+      message["tool_calls"] = nil
+      return .object(message)
+    }
+    guard let calls = calls.array else { throw fields.wrong(place + ".tool_calls", "must be an array") }
+    var read: [JSONValue] = []
+    for (index, call) in calls.enumerated() {
+      let place = "\(place).tool_calls[\(index)]"
+      guard case .object(var object) = call, case .object(var function)? = object["function"],
+        function["name"]?.string != nil
+      else { throw fields.wrong(place, "must be an object with a 'function' that has a 'name'") }
+      function["arguments"] = try arguments(function["arguments"], place + ".function.arguments", fields)
+      object["function"] = .object(function)
+      read.append(.object(object))
+    }
+    message["tool_calls"] = read.isEmpty ? nil : .array(read)
+    return .object(message)
   }
 
-  func opening(_ index: Int) -> String? { chunk(index, ["role": "assistant", "content": ""]) }
-  func piece(_ index: Int, _ text: String, _ token: TokenChoice?) -> String {
-    chunk(index, ["content": .string(text)], token)
+  /// The arguments of a call, which come as text, as an object.
+  static func arguments(_ value: JSONValue?, _ place: String, _ fields: Fields) throws(APIError) -> JSONValue {
+    guard let value, value != .null, value != "" else { return [:] }
+    let parsed = value.string.flatMap { try? JSONValue(parsing: $0) } ?? value
+    guard case .object = parsed else { throw fields.wrong(place, "must be a JSON object, as text") }
+    return parsed
   }
-  func closing(_ choice: Choice, _ text: String) -> String {
-    (text.isEmpty ? "" : piece(choice.index, text, nil)) + chunk(choice.index, [:], finish: choice.finishReason)
+
+  private static func tool(_ value: JSONValue, _ place: String, _ fields: Fields) throws(APIError) -> Tool {
+    guard value["type"] == nil || value["type"] == "function", case .object(let function)? = value["function"] else {
+      throw fields.wrong(place, "must be {\"type\": \"function\", \"function\": {…}}; other tools are not known here")
+    }
+    var inner = Fields(function, path: "\(place).function.")
+    let tool = Tool(
+      name: try inner.required("name", inner.string("name")), description: try inner.string("description"),
+      parameters: try inner.object("parameters").map { .object($0) })
+    try tool.check(inner)
+    inner.ignore("strict")
+    try inner.finish()
+    return tool
   }
-  func usage(_ choices: [Choice]) -> String {
-    "data: \(object("chat.completion.chunk", [], usage: Serving.usage(choices, answers: choices.count)).json)\n\n"
+
+  private mutating func readChoice(_ fields: inout Fields) throws(APIError) {
+    switch fields.value("tool_choice") {
+    case nil, "auto"?: choice = .auto
+    case "none"?: choice = .none
+    case "required"?: choice = .required
+    case let value?:
+      guard let name = value["function"]?["name"]?.string else {
+        throw fields.wrong(
+          "tool_choice",
+          "must be \"none\", \"auto\", \"required\" or {\"type\": \"function\", \"function\": {\"name\": …}}")
+      }
+      choice = .named(name)
+    }
   }
 }

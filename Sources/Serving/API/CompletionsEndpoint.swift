@@ -11,24 +11,27 @@ extension APIService {
     try checkModel(&fields)
     let prompts = try prompts(&fields)
     var generation = try GenerationFields(&fields, limitNames: ["max_tokens"])
-    generation.sampling.logProbabilities = try fields.integer("logprobs", 0...20)
+    let scores = try fields.integer("logprobs", 0...20)
+    generation.sampling.logProbabilities = scores
     let echo = try fields.flag("echo") ?? false
     if let best = try fields.integer("best_of", 1...128), best != generation.count {
-      throw fields.wrong("best_of", "must be 'n', \(generation.count): all answers are given")
+      if best < generation.count { throw fields.wrong("best_of", "must not be less than 'n', \(generation.count)") }
+      if generation.isStreamed { throw fields.wrong("best_of", "must be 'n' where answers are streamed") }
+      generation.best = best
+      // By which they are compared.
+      generation.sampling.logProbabilities = scores ?? 0
     }
+    if try fields.string("suffix") != nil { throw fields.wrong("suffix", "is not supported: no text is filled in") }
+    let grammar = try GrammarRequest(&fields)
     try fields.finish()
-    if prompts.count * generation.count > 1024 {
-      throw fields.wrong("prompt", "with 'n' asks for \(prompts.count * generation.count) texts; 1024 are the most")
-    }
-    let requests = prompts.flatMap { prompt in
-      (0..<generation.count).map { answer in
-        self.request(prompt.tokens, generation, defaultLimit: 16, stream: answer)
-      }
+    if prompts.count * generation.texts > 1024 {
+      throw fields.wrong("prompt", "with 'n' asks for \(prompts.count * generation.texts) texts; 1024 are the most")
     }
     let format = CompletionFormat(
-      id: newID("cmpl"), created: now, model: name, prompts: echo ? prompts.map(\.text) : nil,
-      answers: generation.count, tokenizer: engine.tokenizer)
-    TextAnswer.begin(requests, generation, format, self, responder)
+      id: newID("cmpl"), created: now, model: name, echoes: echo ? prompts.map(\.text) : nil, fields: generation,
+      showsScores: scores != nil, tokenizer: engine.tokenizer)
+    let text = TextRequest(prompts: prompts.map(\.tokens), fields: generation, defaultLimit: 16, grammar: grammar)
+    try begin(text, format, responder)
   }
 
   /// A string, several, the tokens of one prompt, or of several.
@@ -50,14 +53,17 @@ extension APIService {
 
 /// OpenAI's `text_completion`.
 private struct CompletionFormat: AnswerFormat {
-  var id: String
-  var created: Int
-  var model: String
+  let id: String
+  let created: Int
+  let model: String
   /// In front of each prompt's answers, if they were asked for.
-  var prompts: [String]?
-  /// To each prompt.
-  var answers: Int
-  var tokenizer: any Tokenizer
+  let echoes: [String]?
+  let fields: GenerationFields
+  /// Log-probabilities were asked for.
+  let showsScores: Bool
+  let tokenizer: any Tokenizer
+  /// Where the next piece of each choice's text begins, in scalars.
+  var offsets: [Int: Int] = [:]
 
   private func object(_ choices: [JSONValue], usage: JSONValue? = nil) -> JSONValue {
     var result = JSONObject([
@@ -68,60 +74,100 @@ private struct CompletionFormat: AnswerFormat {
     return .object(result)
   }
 
-  private func echo(_ index: Int) -> String { prompts?[index / answers] ?? "" }
+  private func echo(_ index: Int) -> String { echoes?[index / fields.texts] ?? "" }
 
   func whole(_ choices: [Choice]) -> JSONValue {
-    object(
-      choices.map { choice in
-        [
-          "index": .number(JSONNumber(choice.index)), "text": .string(echo(choice.index) + choice.text),
-          "logprobs": logProbabilities(choice), "finish_reason": .string(choice.finishReason ?? ""),
-        ]
-      }, usage: Serving.usage(choices, answers: answers))
+    let chosen = fields.best == nil ? choices : likeliest(choices)
+    let written = chosen.enumerated().map { index, choice -> JSONValue in
+      let echo = echo(choice.index)
+      var result = JSONObject([
+        ("index", .number(JSONNumber(index))), ("text", .string(echo + choice.text)),
+        ("logprobs", scores(choice.tokens, from: echo.unicodeScalars.count)),
+        ("finish_reason", .string(choice.finishReason ?? "")),
+      ])
+      if fields.returnsTokens {
+        result["token_ids"] = .tokens(choice.tokens.map(\.choice.token))
+        result["prompt_token_ids"] = .tokens(choice.prompt)
+      }
+      return .object(result)
+    }
+    return object(written, usage: Usage(choices, answers: fields.texts).json)
   }
 
-  private func logProbabilities(_ choice: Choice) -> JSONValue {
-    guard choice.tokens.contains(where: { $0.choice.logProbability != nil }) else { return .null }
-    return logProbabilities(choice.tokens.map(\.choice), pieces: choice.tokens.map(\.piece), from: echo(choice.index))
+  /// Of each prompt's texts those with the highest mean log-probability, the best first.
+  private func likeliest(_ choices: [Choice]) -> [Choice] {
+    func mean(_ choice: Choice) -> Double {
+      let scores = choice.tokens.map { Double($0.choice.logProbability ?? 0) }
+      return scores.isEmpty ? -.infinity : scores.reduce(0, +) / Double(scores.count)
+    }
+    return stride(from: 0, to: choices.count, by: fields.texts).flatMap { first in
+      choices[first..<(first + fields.texts)].map { (mean($0), $0) }.sorted { $0.0 > $1.0 }
+        .prefix(fields.count).map(\.1)
+    }
   }
 
-  private func logProbabilities(_ tokens: [TokenChoice], pieces: [String], from text: String) -> JSONValue {
-    var offset = text.unicodeScalars.count
+  private func scores(_ tokens: [(choice: TokenChoice, piece: String)], from start: Int) -> JSONValue {
+    if !showsScores { return .null }
+    func spelling(_ token: Int32) -> String { String(decoding: tokenizer.spelling(of: token), as: UTF8.self) }
+    var offset = start
     var offsets: [JSONValue] = []
-    for piece in pieces {
+    for (_, piece) in tokens {
       offsets.append(.number(JSONNumber(offset)))
       offset += piece.unicodeScalars.count
     }
     return [
-      "tokens": .array(tokens.map { .string(String(decoding: tokenizer.spelling(of: $0.token), as: UTF8.self)) }),
-      "token_logprobs": .array(tokens.map { .number(finite($0.logProbability ?? 0)) }),
+      "tokens": .array(tokens.map { .string(spelling($0.choice.token)) }),
+      "token_logprobs": .array(tokens.map { .number(finite($0.choice.logProbability ?? 0)) }),
       "top_logprobs": .array(
         tokens.map { token in
-          .object(
-            JSONObject(
-              token.likeliest.map {
-                (String(decoding: tokenizer.spelling(of: $0.token), as: UTF8.self), .number(finite($0.logProbability)))
-              }))
+          let pairs = token.choice.likeliest.map { (spelling($0.token), JSONValue.number(finite($0.logProbability))) }
+          return .object(JSONObject(pairs))
         }),
       "text_offset": .array(offsets),
     ]
   }
 
-  private func chunk(_ index: Int, _ text: String, _ token: TokenChoice?, finish: String?) -> String {
-    let choice: JSONValue = [
-      "index": .number(JSONNumber(index)), "text": .string(text),
-      "logprobs": token.map { logProbabilities([$0], pieces: [text], from: "") } ?? .null,
-      "finish_reason": finish.map { .string($0) } ?? .null,
-    ]
-    return "data: \(object([choice]).json)\n\n"
+  // MARK: Chunks
+
+  private mutating func chunk(
+    _ index: Int, _ text: String, _ token: TokenChoice?, finish: String? = nil, prompt: [Int32]? = nil
+  ) -> String {
+    var choice = JSONObject([
+      ("index", .number(JSONNumber(index))), ("text", .string(text)),
+      ("logprobs", token.map { scores([($0, text)], from: offsets[index] ?? 0) } ?? .null),
+      ("finish_reason", finish.map { .string($0) } ?? .null),
+    ])
+    if fields.returnsTokens {
+      choice["token_ids"] = .tokens(token.map { [$0.token] } ?? [])
+      if let prompt { choice["prompt_token_ids"] = .tokens(prompt) }
+    }
+    if showsScores { offsets[index, default: 0] += text.unicodeScalars.count }
+    return "data: \(object([.object(choice)]).json)\n\n"
   }
 
-  func opening(_ index: Int) -> String? { prompts == nil ? nil : chunk(index, echo(index), nil, finish: nil) }
-  func piece(_ index: Int, _ text: String, _ token: TokenChoice?) -> String { chunk(index, text, token, finish: nil) }
-  func closing(_ choice: Choice, _ text: String) -> String {
-    chunk(choice.index, text, nil, finish: choice.finishReason)
+  mutating func opening(_ choices: [Choice]) -> String {
+    if echoes == nil && !fields.returnsTokens { return "" }
+    var text = ""
+    for choice in choices { text += chunk(choice.index, echo(choice.index), nil, prompt: choice.prompt) }
+    return text
   }
-  func usage(_ choices: [Choice]) -> String {
-    "data: \(object([], usage: Serving.usage(choices, answers: answers)).json)\n\n"
+
+  mutating func piece(_ index: Int, _ events: [StreamEvent], _ token: TokenChoice?) -> String {
+    chunk(index, Self.text(events), token)
+  }
+
+  mutating func closing(_ choice: Choice, _ events: [StreamEvent]) -> String {
+    chunk(choice.index, Self.text(events), nil, finish: choice.finishReason)
+  }
+
+  /// A completion is content and nothing else.
+  private static func text(_ events: [StreamEvent]) -> String {
+    guard case .content(let text)? = events.first else { return "" }
+    return text
+  }
+
+  func ending(_ choices: [Choice]) -> String {
+    guard fields.streamsUsage else { return "data: [DONE]\n\n" }
+    return "data: \(object([], usage: Usage(choices, answers: fields.texts).json).json)\n\ndata: [DONE]\n\n"
   }
 }

@@ -14,21 +14,36 @@ struct GenerationFields {
   var limit: Int?
   /// Answers to each prompt.
   var count = 1
+  /// Texts that are written to each, of which the likeliest become answers.
+  var best: Int?
   var isStreamed = false
   /// A last chunk says what was used.
   var streamsUsage = false
   var priority = 0
   var tenant = ""
   var salt = ""
+  /// Special tokens are left out of texts.
+  var skipsSpecials = true
+  /// The numbers of tokens are told beside texts.
+  var returnsTokens = false
+  /// Texts that are written to each prompt.
+  var texts: Int { best ?? count }
 
-  /// - Parameter limitNames: the first that is there counts.
-  init(_ fields: inout Fields, limitNames: [String]) throws(APIError) {
+  /// - Parameters:
+  ///   - limitNames: the first that is there counts.
+  ///   - stopName: what texts that end an answer are called.
+  ///   - hasChoices: a request can have more than one answer.
+  init(
+    _ fields: inout Fields, limitNames: [String], stopName: String = "stop", hasChoices: Bool = true
+  ) throws(APIError) {
     for name in limitNames {
       let given = try fields.integer(name, 0...(1 << 24))
       if limit == nil { limit = given }
     }
-    count = try fields.integer("n", 1...128) ?? 1
+    if hasChoices { count = try fields.integer("n", 1...128) ?? 1 }
     isStreamed = try fields.flag("stream") ?? false
+    skipsSpecials = try fields.flag("skip_special_tokens") ?? true
+    returnsTokens = try fields.flag("return_token_ids") ?? false
     if let object = try fields.object("stream_options") {
       var options = Fields(object, path: "stream_options.")
       streamsUsage = try options.flag("include_usage") ?? false
@@ -39,14 +54,14 @@ struct GenerationFields {
     tenant = try fields.short("user") ?? ""
     salt = try fields.short("cache_salt") ?? ""
     priority = try fields.integer("priority", -1000...1000) ?? 0
-    try readSampling(&fields)
+    try readSampling(&fields, stopName: stopName)
     // What OpenAI's clients send and what has no meaning for one's own server.
     fields.ignore(
-      "parallel_tool_calls", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
+      "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
       "prompt_cache_retention")
   }
 
-  private mutating func readSampling(_ fields: inout Fields) throws(APIError) {
+  private mutating func readSampling(_ fields: inout Fields, stopName: String) throws(APIError) {
     sampling.temperature = try fields.number("temperature") ?? 1
     sampling.topP = try fields.number("top_p") ?? 1
     // -1 is vLLM's word for none.
@@ -68,7 +83,7 @@ struct GenerationFields {
     } else {
       sampling.seed = UInt64.random(in: 0...UInt64.max)
     }
-    sampling.stop = try fields.few("stop") ?? []
+    sampling.stop = try fields.few(stopName) ?? []
     sampling.stopTokens = try fields.tokens("stop_token_ids") ?? []
     sampling.includeStop = try fields.flag("include_stop_str_in_output") ?? false
     sampling.ignoreEnd = try fields.flag("ignore_eos") ?? false

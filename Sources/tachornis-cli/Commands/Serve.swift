@@ -36,6 +36,18 @@ struct Serve: ParsableCommand {
   @Option(help: "A file with a Jinja template for conversations, instead of the model's own.")
   var template: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "How the model writes calls of tools, if its template does not tell: \(Serve.families), or a name that vLLM knows.",
+      valueName: "family"))
+  var toolParser: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "How the model marks its reasoning, if its template does not tell: one of the same families, or none.",
+      valueName: "family"))
+  var reasoningParser: String?
+
   @Option(help: "A file with a key in each line, one of which requests must bring.")
   var keys: String?
 
@@ -61,9 +73,10 @@ struct Serve: ParsableCommand {
     let backend = CPUBackend(threads: threads, rowInvariant: true)
     DefaultBackend.use(backend)
     let engine = try InferenceEngine(loaded.pretrained, settings, backend: backend)
+    let template = try chatTemplate(loaded)
     let service = APIService(
-      engine, name: name ?? Serve.name(of: model), template: try chatTemplate(loaded), version: Tachornis.version,
-      keys: accepted ?? [])
+      engine, name: name ?? Serve.name(of: model), template: template, family: try family(template),
+      version: Tachornis.version, keys: accepted ?? [])
     // Threads compute; one loop reads and writes.
     let server = try HTTPServer(host: host, port: port, loops: 1, handle: service.handle)
     Interrupt.watch()
@@ -82,6 +95,23 @@ struct Serve: ParsableCommand {
     guard let template else { return own }
     let text = try textFile(template, "--template")
     return try ChatTemplate(text, specialTokens: own?.specialTokens ?? JSONObject())
+  }
+
+  private static let families = StreamFamily.all.keys.sorted().joined(separator: ", ")
+
+  /// How the model marks reasoning and calls.
+  private func family(_ template: ChatTemplate?) throws -> StreamFamily {
+    func named(_ name: String, _ option: String) throws -> StreamFamily {
+      guard let family = StreamFamily(named: name) else {
+        throw ValidationError("\(option) \(name): there is no such family; there are \(Serve.families).")
+      }
+      return family
+    }
+    var family = try toolParser.map { try named($0, "--tool-parser") } ?? StreamFamily(template: template)
+    if let reasoningParser {
+      family = family.reasoning(as: try named(reasoningParser, "--reasoning-parser").reasoning)
+    }
+    return family
   }
 
   private static func name(of path: String) -> String {

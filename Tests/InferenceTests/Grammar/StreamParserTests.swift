@@ -146,7 +146,7 @@ import Testing
     #expect(parser.push("<tool_call>{\"name\":\"f\",") == [.call(index: 0, name: "f")])
     #expect(parser.push("\"arguments\":{\"a") == [.arguments(index: 0, "{\"a")])
     #expect(parser.finish() == [.done])
-    var inside = StreamParser(StreamFamily.qwen.insideReasoning)
+    var inside = StreamParser(StreamFamily.qwen.answering("<think>\n", canCall: true, isHeld: false))
     #expect(inside.push("hm</think>ok") == [.reasoning("hm"), .content("ok")])
   }
 }

@@ -23,40 +23,44 @@ package struct StreamFamily: Sendable {
 
   struct Marker: Sendable {
     let text: [UInt8]
-    let mode: Int
+    var mode: Int
     /// The text of the marker belongs to the next mode.
-    let isKept: Bool
+    var isKept = false
+    /// It counts only where nothing but white space was written before it.
+    var isFirst = false
   }
 
   struct Mode: Sendable {
     let kind: Kind
-    let markers: [Marker]
+    var markers: [Marker]
   }
 
   package let name: String
-  let modes: [Mode]
+  var modes: [Mode]
   /// The mode of a text's beginning.
-  let start: Int
+  var start: Int
+  /// How calls are written; nil: the family has none.
+  package var calls: CallSyntax?
+  /// What is around reasoning; nil: the family has none.
+  package var reasoning: ReasoningSyntax?
+  /// What stands before an answer that is neither reasoning nor a call.
+  package var lead = ""
 
-  private init(_ name: String, _ modes: [(Kind, [(String, Int)])], start: Int = 0, keeping: Set<String> = []) {
+  private init(
+    _ name: String, _ modes: [(Kind, [(String, Int)])], start: Int = 0, keeping: Set<String> = [],
+    calls: CallSyntax? = nil, reasoning: ReasoningSyntax? = nil, lead: String = ""
+  ) {
     self.name = name
     self.start = start
+    (self.calls, self.reasoning, self.lead) = (calls, reasoning, lead)
     self.modes = modes.map { kind, markers in
       Mode(
         kind: kind,
-        markers: markers.map { Marker(text: Array($0.0.utf8), mode: $0.1, isKept: keeping.contains($0.0)) })
+        markers: markers.map {
+          let isKept = keeping.contains($0.0)
+          return Marker(text: Array($0.0.utf8), mode: $0.1, isKept: isKept, isFirst: isKept)
+        })
     }
-  }
-
-  /// The same for a text that begins in the midst of reasoning, since the template has opened it already.
-  package var insideReasoning: StreamFamily {
-    StreamFamily(name: name, start: modes.firstIndex { $0.kind == .reasoning } ?? start, modes: modes)
-  }
-
-  private init(name: String, start: Int, modes: [Mode]) {
-    self.name = name
-    self.start = start
-    self.modes = modes
   }
 
   /// The families by name.
@@ -75,7 +79,10 @@ package struct StreamFamily: Sendable {
       (.content, [("<think>", 1), ("<tool_call>", 2)]),
       (.reasoning, [("</think>", 0)]),
       (.calls, [("</tool_call>", 0)]),
-    ])
+    ],
+    calls: .object(
+      before: "<tool_call>\n{\"name\": \"", between: "\", \"arguments\": ", after: "}\n</tool_call>", separator: "\n"),
+    reasoning: .think)
 
   /// Mistral to 2024: a list of objects.
   package static let mistral = StreamFamily(
@@ -84,7 +91,11 @@ package struct StreamFamily: Sendable {
       (.content, [("[THINK]", 1), ("[TOOL_CALLS]", 2)]),
       (.reasoning, [("[/THINK]", 0)]),
       (.calls, []),
-    ])
+    ],
+    calls: .object(
+      opening: "[TOOL_CALLS][", before: "{\"name\": \"", between: "\", \"arguments\": ", after: "}", separator: ", ",
+      closing: "]", ids: .nineCharacters),
+    reasoning: ReasoningSyntax(opening: "[THINK]", closing: "[/THINK]"))
 
   /// Mistral since 2025: a name, then arguments.
   package static let mistralNamed = StreamFamily(
@@ -94,7 +105,9 @@ package struct StreamFamily: Sendable {
       (.reasoning, [("[/THINK]", 0)]),
       (.name, [("[ARGS]", 3)]),
       (.arguments, [("[TOOL_CALLS]", 2)]),
-    ])
+    ],
+    calls: .object(before: "[TOOL_CALLS]", between: "[ARGS]", after: "", separator: "", ids: .nineCharacters),
+    reasoning: ReasoningSyntax(opening: "[THINK]", closing: "[/THINK]"))
 
   /// Llama 3: an object behind a marker, or as the whole answer.
   package static let llama3 = StreamFamily(
@@ -104,7 +117,8 @@ package struct StreamFamily: Sendable {
       (.calls, []),
       // The beginning, where an object is a call.
       (.content, [("<|python_tag|>", 1), (#"{"name""#, 1), (#"{ "name""#, 1), (#"{"type""#, 1)]),
-    ], start: 2, keeping: [#"{"name""#, #"{ "name""#, #"{"type""#])
+    ], start: 2, keeping: [#"{"name""#, #"{ "name""#, #"{"type""#],
+    calls: .object(before: "{\"name\": \"", between: "\", \"parameters\": ", after: "}", separator: "; "))
 
   /// gpt-oss: channels (the harmony format). Every message has a header.
   package static let gptOSS = StreamFamily(
@@ -114,7 +128,13 @@ package struct StreamFamily: Sendable {
       (.content, [("<|end|>", 0), ("<|return|>", 0), ("<|start|>", 0), ("<|channel|>", 0)]),
       (.reasoning, [("<|end|>", 0), ("<|return|>", 0), ("<|start|>", 0)]),
       (.arguments, [("<|call|>", 0), ("<|end|>", 0), ("<|start|>", 0)]),
-    ])
+    ],
+    calls: .object(
+      before: "<|channel|>commentary to=functions.", between: " <|constrain|>json<|message|>", after: "", separator: nil
+    ),
+    reasoning: ReasoningSyntax(
+      opening: "<|channel|>analysis<|message|>", closing: "<|end|><|start|>assistant", separator: ""),
+    lead: "<|channel|>final<|message|>")
 
   /// DeepSeek V3 and R1.
   package static let deepseek = StreamFamily(
@@ -125,7 +145,11 @@ package struct StreamFamily: Sendable {
       (.nothing, [("<｜tool▁sep｜>", 3), ("<｜tool▁calls▁end｜>", 0)]),
       (.name, [("\n```json\n", 4)]),
       (.arguments, [("\n```<｜tool▁call▁end｜>", 2), ("<｜tool▁call▁end｜>", 2)]),
-    ])
+    ],
+    calls: .object(
+      opening: "<｜tool▁calls▁begin｜>", before: "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", between: "\n```json\n",
+      after: "\n```<｜tool▁call▁end｜>", separator: "\n", closing: "<｜tool▁calls▁end｜>"),
+    reasoning: .think)
 
   /// DeepSeek V3.1 and later.
   package static let deepseek31 = StreamFamily(
@@ -136,7 +160,11 @@ package struct StreamFamily: Sendable {
       (.nothing, [("<｜tool▁call▁begin｜>", 3), ("<｜tool▁calls▁end｜>", 0)]),
       (.name, [("<｜tool▁sep｜>", 4)]),
       (.arguments, [("<｜tool▁call▁end｜>", 2)]),
-    ])
+    ],
+    calls: .object(
+      opening: "<｜tool▁calls▁begin｜>", before: "<｜tool▁call▁begin｜>", between: "<｜tool▁sep｜>",
+      after: "<｜tool▁call▁end｜>", separator: "", closing: "<｜tool▁calls▁end｜>"),
+    reasoning: .think)
 
   /// Kimi K2; its names are `functions.name:0`.
   package static let kimi = StreamFamily(
@@ -147,5 +175,10 @@ package struct StreamFamily: Sendable {
       (.nothing, [("<|tool_call_begin|>", 3), ("<|tool_calls_section_end|>", 0)]),
       (.name, [("<|tool_call_argument_begin|>", 4)]),
       (.arguments, [("<|tool_call_end|>", 2)]),
-    ])
+    ],
+    calls: .object(
+      opening: "<|tool_calls_section_begin|>", before: "<|tool_call_begin|>functions.", isNumbered: true,
+      between: "<|tool_call_argument_begin|>", after: "<|tool_call_end|>", separator: "",
+      closing: "<|tool_calls_section_end|>", ids: .functions),
+    reasoning: .think)
 }

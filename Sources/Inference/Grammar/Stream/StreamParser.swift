@@ -108,12 +108,15 @@ package struct StreamParser: Sendable {
     return .none
   }
 
-  /// Kept markers stand at the very beginning of the answer only.
+  /// Some markers stand at the very beginning of the answer only.
   private func canStand(_ marker: StreamFamily.Marker, _ at: Int, in text: ArraySlice<UInt8>) -> Bool {
-    !marker.isKept || isFirst && text[..<at].allSatisfy { JSONScan.isSpace($0) }
+    !marker.isFirst || isFirst && text[..<at].allSatisfy { JSONScan.isSpace($0) }
   }
 
   // MARK: Modes
+
+  /// Whether what comes next is reasoning.
+  package var isReasoning: Bool { kind == .reasoning }
 
   private var kind: StreamFamily.Kind { family.modes[mode].kind }
   private var isInsideValue: Bool {

@@ -8,44 +8,11 @@ internal import Inference
 internal import Models
 internal import Synchronization
 
-/// One of the answers, as far as it has come.
-struct Choice {
-  var index: Int
-  var text = ""
-  /// What was chosen, with the piece of text that it completed.
-  var tokens: [(choice: TokenChoice, piece: String)] = []
-  var end: GenerationEnd?
-
-  /// As OpenAI calls it.
-  var finishReason: String? {
-    end.map { end in
-      switch end.reason {
-      case .stop: "stop"
-      case .length: "length"
-      case .cancelled, .deadline: "abort"
-      }
-    }
-  }
-}
-
-/// How an endpoint writes answers.
-protocol AnswerFormat: Sendable {
-  /// The reply as a whole.
-  func whole(_ choices: [Choice]) -> JSONValue
-  /// What comes before the first piece of a choice; nil: nothing.
-  func opening(_ index: Int) -> String?
-  /// A piece of a choice.
-  func piece(_ index: Int, _ text: String, _ token: TokenChoice?) -> String
-  /// The end of a choice, with the text that was held back.
-  func closing(_ choice: Choice, _ text: String) -> String
-  /// What all was used, as the last chunk.
-  func usage(_ choices: [Choice]) -> String
-}
-
 /// Submits texts and answers with them.
 final class TextAnswer: Sendable {
   private struct State {
     var choices: [Choice]
+    var format: any AnswerFormat
     var ids: [InferenceEngine.ID] = []
     var left: Int
     var isBegun = false
@@ -55,21 +22,19 @@ final class TextAnswer: Sendable {
   private let engine: InferenceEngine
   private let metrics: ServiceMetrics
   private let responder: HTTPResponder
-  private let format: any AnswerFormat
   private let isStreamed: Bool
-  private let streamsUsage: Bool
   private let keepsTokens: Bool
   private let state: Mutex<State>
 
-  /// - Parameter requests: one for each choice.
+  /// - Parameter texts: one for each choice.
   static func begin(
-    _ requests: [GenerationRequest], _ fields: GenerationFields, _ format: any AnswerFormat, _ service: APIService,
+    _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ service: APIService,
     _ responder: HTTPResponder
   ) {
     let engine = service.engine
-    let answer = TextAnswer(requests.count, fields, format, service, responder)
-    for (index, request) in requests.enumerated() {
-      let id = engine.submit(request) { answer.receive($0, index) }
+    let answer = TextAnswer(texts, request, format, service, responder)
+    for (index, text) in texts.enumerated() {
+      let id = engine.submit(text) { answer.receive($0, index) }
       answer.state.withLock { $0.ids.append(id) }
     }
     responder.whenGone { answer.cancel() }
@@ -78,13 +43,15 @@ final class TextAnswer: Sendable {
   }
 
   private init(
-    _ count: Int, _ fields: GenerationFields, _ format: any AnswerFormat, _ service: APIService,
+    _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ service: APIService,
     _ responder: HTTPResponder
   ) {
-    (engine, metrics, self.responder, self.format) = (service.engine, service.metrics, responder, format)
-    (isStreamed, streamsUsage) = (fields.isStreamed, fields.streamsUsage)
-    keepsTokens = fields.sampling.logProbabilities != nil
-    state = Mutex(State(choices: (0..<count).map { Choice(index: $0) }, left: count))
+    (engine, metrics, self.responder) = (service.engine, service.metrics, responder)
+    (isStreamed, keepsTokens) = (request.fields.isStreamed, request.keepsTokens)
+    let choices = texts.enumerated().map {
+      Choice(index: $0, prompt: $1.prompt, answer: AnswerReader(request.family))
+    }
+    state = Mutex(State(choices: choices, format: format, left: choices.count))
   }
 
   private func cancel() {
@@ -108,11 +75,13 @@ final class TextAnswer: Sendable {
   private func receive(_ token: TokenChoice, _ text: String, _ index: Int) {
     state.withLock { state in
       if state.isOver { return }
+      if state.choices[index].answer.isReasoning { state.choices[index].reasoningTokens += 1 }
+      let events = state.choices[index].answer.push(text)
       if !isStreamed {
-        state.choices[index].tokens.append((token, text))
-        state.choices[index].text += text
-      } else if !text.isEmpty || keepsTokens {
-        responder.write(begun(&state) + format.piece(index, text, keepsTokens ? token : nil))
+        if keepsTokens { state.choices[index].tokens.append((token, text)) }
+      } else if !events.isEmpty || keepsTokens {
+        let opening = begun(&state)
+        responder.write(opening + state.format.piece(index, events, keepsTokens ? token : nil))
       }
     }
   }
@@ -122,7 +91,7 @@ final class TextAnswer: Sendable {
     if state.isBegun { return "" }
     state.isBegun = true
     responder.begin(contentType: "text/event-stream; charset=utf-8")
-    return state.choices.compactMap { format.opening($0.index) }.joined()
+    return state.format.opening(state.choices)
   }
 
   private func receive(_ end: GenerationEnd, _ index: Int) {
@@ -130,18 +99,20 @@ final class TextAnswer: Sendable {
     state.withLock { state in
       if state.isOver { return }
       state.choices[index].end = end
-      state.choices[index].text += end.text
+      var events = state.choices[index].answer.push(end.text)
+      events += state.choices[index].answer.finish()
       state.left -= 1
       if state.left == 0 { state.isOver = true }
       guard isStreamed else {
         if state.isOver {
-          responder.send(HTTPReply(200, "application/json", Array(format.whole(state.choices).json.utf8)))
+          responder.send(HTTPReply(200, "application/json", Array(state.format.whole(state.choices).json.utf8)))
         }
         return
       }
-      responder.write(begun(&state) + format.closing(state.choices[index], end.text))
+      let opening = begun(&state)
+      responder.write(opening + state.format.closing(state.choices[index], events))
       if state.isOver {
-        responder.write((streamsUsage ? format.usage(state.choices) : "") + "data: [DONE]\n\n")
+        responder.write(state.format.ending(state.choices))
         responder.end()
       }
     }
@@ -153,10 +124,10 @@ final class TextAnswer: Sendable {
       if state.isOver { return false }
       state.isOver = true
       if state.isBegun {
-        responder.write("data: \(error.json.json)\n\n")
+        responder.write(state.format.failure(error))
         responder.end()
       } else {
-        responder.send(error.reply)
+        responder.send(state.format.refusal(error))
       }
       return true
     }
@@ -180,30 +151,5 @@ extension APIError {
     case .emptyPrompt: self.init(.badRequest, "The prompt has no tokens.", parameter: "prompt", code: "invalid_value")
     case .stopping: self.init(.unavailable, "The server is being stopped.", code: "stopping")
     }
-  }
-}
-
-/// What was used, in OpenAI's words. Prompts count once, however many answers there are to each.
-func usage(_ choices: [Choice], answers: Int) -> JSONValue {
-  let ends = choices.compactMap(\.end)
-  let firsts = choices.filter { $0.index % answers == 0 }.compactMap(\.end)
-  let prompt = firsts.map(\.prompt).reduce(0, +)
-  let written = ends.map(\.written).reduce(0, +)
-  return [
-    "prompt_tokens": .number(JSONNumber(prompt)), "completion_tokens": .number(JSONNumber(written)),
-    "total_tokens": .number(JSONNumber(prompt + written)),
-    "prompt_tokens_details": ["cached_tokens": .number(JSONNumber(firsts.map(\.cached).reduce(0, +)))],
-  ]
-}
-
-/// A log-probability as JSON can say it: OpenAI's least.
-func finite(_ logProbability: Float) -> JSONNumber { JSONNumber(max(logProbability, -9999)) }
-
-extension Tokenizer {
-  /// The bytes of a token in the midst of a text: a space in front belongs to it.
-  func spelling(of token: Int32) -> [UInt8] {
-    var bytes: [UInt8] = []
-    appendBytes(of: token, to: &bytes)
-    return bytes
   }
 }

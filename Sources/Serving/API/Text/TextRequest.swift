@@ -1,0 +1,55 @@
+// What every endpoint for text brings a request to: prompts, how to go on from them, how answers are read.
+
+internal import Core
+internal import Inference
+internal import Models
+
+/// Texts that a request asks for.
+struct TextRequest: Sendable {
+  var prompts: [[Int32]]
+  var fields: GenerationFields
+  /// How many tokens are written if nobody says; nil: as many as fit.
+  var defaultLimit: Int?
+  /// What answers are held to.
+  var grammar: GrammarRequest?
+  /// How the model marks reasoning and calls; nil: not at all.
+  var family: StreamFamily?
+  /// Tokens are told one by one, with what is known of them.
+  var keepsTokens: Bool { fields.sampling.logProbabilities != nil || fields.returnsTokens }
+}
+
+extension APIService {
+  /// Submits the texts of a request; compiles what they are held to first, where that is not known yet.
+  func begin(_ request: TextRequest, _ format: any AnswerFormat, _ responder: HTTPResponder) throws(APIError) {
+    guard let grammar = request.grammar else { return submit(request, nil, format, responder) }
+    if let known = grammars.known(grammar) { return submit(request, known, format, responder) }
+    try background.run {
+      do throws(GrammarError) {
+        self.submit(request, try self.grammars.entry(for: grammar), format, responder)
+      } catch {
+        let error = APIError(.badRequest, error.message, code: "invalid_grammar")
+        self.metrics.count(error: error.kind.rawValue)
+        responder.send(format.refusal(error))
+      }
+    }
+  }
+
+  private func submit(
+    _ request: TextRequest, _ grammar: GrammarCache.Entry?, _ format: any AnswerFormat, _ responder: HTTPResponder
+  ) {
+    let fields = request.fields
+    let requests = request.prompts.flatMap { prompt in
+      (0..<fields.texts).map { answer in
+        let room = max(engine.context - prompt.count, 1)
+        var result = GenerationRequest(prompt: prompt, limit: fields.limit ?? min(request.defaultLimit ?? room, room))
+        (result.sampling, result.stream) = (fields.sampling, answer)
+        (result.priority, result.tenant, result.salt) = (fields.priority, fields.tenant, fields.salt)
+        result.constraint = grammar.map { GrammarMatcher($0.masks) }
+        // Markers may be special tokens, and are taken out when the answer is read.
+        result.skipsSpecials = fields.skipsSpecials && request.family == nil
+        return result
+      }
+    }
+    TextAnswer.begin(requests, request, format, self, responder)
+  }
+}

@@ -1,0 +1,162 @@
+// Calls of tools and texts that are held to something, as clients of chat see them.
+
+import Core
+import Inference
+import Serving
+import Testing
+
+@Suite struct ToolTests {
+  private static let weather: JSONValue = [
+    "type": "function",
+    "function": [
+      "name": "get_weather", "description": "The weather.",
+      "parameters": [
+        "type": "object", "properties": ["city": ["type": "string", "maxLength": 5], "days": ["enum": [1, 2]]],
+        "required": ["city", "days"],
+      ],
+    ],
+  ]
+  private static let clock: JSONValue = [
+    "type": "function", "function": ["name": "now", "parameters": ["type": "object", "properties": [:]]],
+  ]
+  private static let question: JSONValue = [
+    "messages": [["role": "user", "content": "Hi"]], "tools": [weather, clock], "seed": 3, "max_tokens": 200,
+  ]
+
+  @Test(arguments: ["plain", "llama3", "mistral", "mistral-named"], [true, false])
+  func callsThatAreAskedForCome(family: String, isNamed: Bool) async throws {
+    // Without reasoning, of which a model of random weights finds no end.
+    let server = try TestServer(family: StreamFamily(named: family)?.reasoning(as: nil))
+    let choice: JSONValue = isNamed ? ["type": "function", "function": ["name": "get_weather"]] : "required"
+    let body = Self.question.with(("tool_choice", choice), ("parallel_tool_calls", false))
+    let whole = try #require(try await server.post("/v1/chat/completions", body)["choices"]?[0])
+    #expect(whole["finish_reason"] == "tool_calls" && whole["message"]?["content"] == .null)
+    let calls = try #require(whole["message"]?["tool_calls"]?.array)
+    #expect(calls.count == 1 && calls[0]["type"] == "function")
+    let id = try #require(calls[0]["id"]?.string)
+    #expect(family.hasPrefix("mistral") ? id.count == 9 : id.hasPrefix("call_"))
+    let function = try #require(calls[0]["function"])
+    let arguments = try JSONValue(parsing: try #require(function["arguments"]?.string))
+    if isNamed { #expect(function["name"] == "get_weather") }
+    if function["name"] == "get_weather" {
+      #expect((arguments["city"]?.string?.count ?? 9) <= 5 && [1, 2].contains(arguments["days"]?.integer))
+    } else {
+      #expect(function["name"] == "now" && arguments == [:])
+    }
+    // The same as a stream.
+    let chunks = try await server.chunks("/v1/chat/completions", body).compactMap { $0["choices"]?[0] }
+    let deltas = chunks.compactMap { $0["delta"]?["tool_calls"]?[0] }
+    #expect(deltas.allSatisfy { $0["index"] == 0 } && deltas.count > 2)
+    #expect(deltas[0]["function"]?["name"] == function["name"] && deltas[0]["id"]?.string != nil)
+    let streamed = deltas.compactMap { $0["function"]?["arguments"]?.string }.joined()
+    #expect(.string(streamed) == function["arguments"])
+    #expect(chunks.compactMap { $0["delta"]?["content"]?.string }.joined() == "")
+    #expect(chunks.last?["finish_reason"] == "tool_calls")
+  }
+
+  @Test func toolsAreShownAndResultsRead() async throws {
+    let server = try TestServer()
+    let messages: JSONValue = [
+      ["role": "user", "content": "Hi"],
+      [
+        "role": "assistant", "content": .null,
+        "tool_calls": [
+          ["id": "1", "type": "function", "function": ["name": "now", "arguments": "{\"a\": 1}"]]
+        ],
+      ], ["role": "tool", "tool_call_id": "1", "content": [["type": "text", "text": "noon"]]],
+    ]
+    let shown = try await server.post("/v1/chat/completions", ["messages": messages, "max_tokens": 1])
+    let text = "user: Hi assistant: [now {\"a\": 1}] tool: noon assistant:"
+    let count = try await server.post("/tokenize", ["prompt": .string(text)])["count"]
+    #expect(shown["usage"]?["prompt_tokens"] == count)
+    // Whoever may not call need not know the tools.
+    let none = try await server.post(
+      "/v1/chat/completions", Self.question.with(("tool_choice", "none"), ("max_tokens", 1)))
+    #expect(none["usage"]?["prompt_tokens"] == 19)
+  }
+
+  @Test(arguments: [
+    (
+      "response_format",
+      #"{"type": "json_schema", "json_schema": {"name": "a", "strict": true, "schema": {"enum": [17]}}}"#, "17"
+    ),
+    ("structured_outputs", #"{"choice": ["left"]}"#, "left"),
+    ("structured_outputs", #"{"json": {"const": "a"}}"#, "\"a\""),
+    ("structured_outputs", #"{"regex": "a{3}b"}"#, "aaab"), ("guided_regex", #""x{2}""#, "xx"),
+    ("guided_grammar", #""root ::= \"no\"""#, "no"), ("guided_json", #""{\"const\": true}""#, "true"),
+  ])
+  func textsAreHeldTo(field: String, value: String, expected: String) async throws {
+    let server = try TestServer()
+    let wanted = (field, try JSONValue(parsing: value))
+    let body: JSONValue = ["messages": [["role": "user", "content": "Hi"]]]
+    let reply = try await server.post("/v1/chat/completions", body.with(wanted))
+    #expect(reply["choices"]?[0]?["message"]?["content"] == .string(expected))
+    #expect(reply["choices"]?[0]?["finish_reason"] == "stop")
+    let completion = try await server.post("/v1/completions", (["prompt": "a"] as JSONValue).with(wanted))
+    #expect(completion["choices"]?[0]?["text"] == .string(expected))
+  }
+
+  @Test func reasoningComesFirst() async throws {
+    // The prompt has opened it: the model is free until it closes it, and then held to the schema.
+    let server = try TestServer(
+      template: "{{ messages[0].content }}<think>", family: .plain.reasoning(as: StreamFamily.qwen.reasoning))
+    let body: JSONValue = [
+      "messages": [["role": "user", "content": "a"]], "max_tokens": 400, "seed": 1,
+      // So that it closes it soon.
+      "logit_bias": ["28": 12], "response_format": ["type": "json_schema", "json_schema": ["schema": ["const": 5]]],
+    ]
+    let reply = try await server.post("/v1/chat/completions", body)
+    let message = try #require(reply["choices"]?[0]?["message"])
+    if reply["choices"]?[0]?["finish_reason"] == "stop" { #expect(message["content"] == "5") }
+    #expect(message["reasoning_content"]?.string?.isEmpty == false)
+    #expect(reply["usage"]?["completion_tokens_details"]?["reasoning_tokens"]?.integer ?? 0 > 0)
+  }
+
+  @Test(arguments: [
+    (#"{"tool_choice": "required"}"#, "there are no 'tools'"), (#"{"tool_choice": "maybe"}"#, "tool_choice"),
+    (#"{"tools": [{"type": "web_search"}]}"#, "tools[0]"),
+    (#"{"tools": [{"type": "function", "function": {"name": "a b"}}]}"#, "tools[0].function.name"),
+    (#"{"tools": [{"type": "function", "function": {"name": "a", "nome": 1}}]}"#, "tools[0].function.nome"),
+    (#"{"response_format": {"type": "xml"}}"#, "response_format.type"),
+    (#"{"response_format": {"type": "json_schema"}}"#, "response_format.schema"),
+    (#"{"response_format": {"type": "json_object"}, "guided_regex": "a"}"#, "exclude each other"),
+    (#"{"guided_regex": "("}"#, "regular expression"),
+    (#"{"guided_json": {"type": "texts"}}"#, "schema cannot be used"),
+    (#"{"guided_json": {"not": {"type": "string"}, "patternProperties": 5}}"#, "schema"),
+    (
+      #"{"tools": [{"type": "function", "function": {"name": "a", "parameters": {"type": 5}}}], "tool_choice": "required"}"#,
+      "type"
+    ),
+  ])
+  func whatIsWrongIsSaid(members: String, message: String) async throws {
+    let server = try TestServer()
+    guard case .object(var body) = try JSONValue(parsing: members) else { return }
+    body["messages"] = [["role": "user", "content": "Hi"]]
+    let refusal = try await server.refusal("/v1/chat/completions", .object(body))
+    #expect(refusal.contains(message), "\(refusal)")
+  }
+
+  @Test func tokensAreTold() async throws {
+    let server = try TestServer()
+    let body: JSONValue = ["prompt": "ab", "max_tokens": 4, "return_token_ids": true, "temperature": 0]
+    let whole = try await server.post("/v1/completions", body)["choices"]?[0]
+    #expect(whole?["prompt_token_ids"]?.array?.count == 2 && whole?["token_ids"]?.array?.count == 4)
+    let chunks = try await server.chunks("/v1/completions", body).compactMap { $0["choices"]?[0] }
+    #expect(chunks[0]["prompt_token_ids"] == whole?["prompt_token_ids"])
+    #expect(.array(chunks.flatMap { $0["token_ids"]?.array ?? [] }) == whole?["token_ids"])
+  }
+
+  @Test func theLikeliestAreKept() async throws {
+    let server = try TestServer()
+    let body: JSONValue = ["prompt": "ab", "max_tokens": 4, "seed": 5]
+    let all = try await server.post("/v1/completions", body.with(("n", 6), ("logprobs", 0)))
+    let best = try await server.post("/v1/completions", body.with(("n", 2), ("best_of", 6)))
+    func mean(_ choice: JSONValue) -> Double {
+      let scores = choice["logprobs"]?["token_logprobs"]?.array?.compactMap(\.double) ?? []
+      return scores.reduce(0, +) / Double(scores.count)
+    }
+    let texts = try #require(all["choices"]?.array).sorted { mean($0) > mean($1) }.compactMap { $0["text"]?.string }
+    #expect(best["choices"]?.array?.compactMap { $0["text"]?.string } == Array(texts.prefix(2)))
+    #expect(best["choices"]?[0]?["logprobs"] == .null && best["usage"]?["completion_tokens"] == 24)
+  }
+}
