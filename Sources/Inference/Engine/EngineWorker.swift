@@ -17,6 +17,19 @@ final class EngineWorker {
     var written = 0
     /// What the last token said: the end, by a stop string or not.
     var stop: String?
+
+    /// Takes a token that the sampler has accepted into the text: the text that is certain, and whether it ends here.
+    mutating func take(_ token: Int32) -> (text: String, isEnd: Bool) {
+      written += 1
+      var isEnd = sampler.ends.contains(token)
+      var piece = ""
+      if !isEnd {
+        piece = text.push(token)
+        stop = text.stopped
+        isEnd = sampler.mustEnd || stop != nil
+      }
+      return (piece, isEnd)
+    }
   }
 
   var isStopping = false
@@ -45,7 +58,7 @@ final class EngineWorker {
     if isStopping { return receiver(.refused(.stopping)) }
     do {
       try request.sampling.check(vocabulary: runner.vocabulary)
-      if let bad = request.prompt.first(where: { $0 < 0 || $0 >= runner.vocabulary }) {
+      if let bad = (request.prompt + request.written).first(where: { $0 < 0 || $0 >= runner.vocabulary }) {
         let message = "The prompt holds the token \(bad); the vocabulary has \(runner.vocabulary)."
         return receiver(.refused(.invalid(message)))
       }
@@ -55,15 +68,39 @@ final class EngineWorker {
     var sampler = Sampler(
       request.sampling, ends: ends, stream: request.stream, constraint: request.constraint, tokenizer: tokenizer)
     sampler.begin(after: request.prompt)
-    active[id] = Active(
+    var new = Active(
       request: request, sampler: sampler,
       text: TextStream(
         tokenizer, request.sampling, after: request.prompt, skippingSpecials: request.skipsSpecials),
       receiver: receiver, times: RequestTimes(arrived: now))
-    var scheduled = ScheduledRequest(id: id, prompt: request.prompt, limit: request.limit)
+    guard let (old, isEnd) = repeated(request.written, &new) else {
+      return receiver(.refused(.invalid("The tokens that were written before do not fit what the answer is held to.")))
+    }
+    active[id] = new
+    if isEnd || !old.isEmpty && old.count >= request.limit {
+      for event in old { receiver(event) }
+      return end(id, isEnd ? .stop : .length, now)
+    }
+    let written = old.isEmpty ? [] : request.written
+    var scheduled = ScheduledRequest(
+      id: id, prompt: request.prompt + written, limit: request.limit - written.count)
     (scheduled.priority, scheduled.tenant, scheduled.salt) = (request.priority, request.tenant, request.salt)
     scheduled.deadline = request.timeout.map { now + $0 }
     perform(scheduler.handle(.submitted(scheduled), at: now))
+    if active[id] != nil { for event in old { receiver(event) } }
+  }
+
+  /// Takes the tokens that an answer begins with: what its receiver is told, and whether they end it; nil if they cannot be.
+  private func repeated(_ tokens: [Int32], _ new: inout Active) -> (events: [GenerationEvent], isEnd: Bool)? {
+    var events: [GenerationEvent] = []
+    for token in tokens {
+      guard new.sampler.allows(token, vocabulary: runner.vocabulary) else { return nil }
+      new.sampler.accept(token)
+      let (text, isEnd) = new.take(token)
+      events.append(.token(TokenChoice(token: token), text: text))
+      if isEnd { return (events, true) }
+    }
+    return (events, false)
   }
 
   func cancel(_ id: InferenceEngine.ID) { perform(scheduler.handle(.cancelled(id), at: clock.seconds)) }
@@ -117,18 +154,11 @@ final class EngineWorker {
       return nil
     }
     let now = clock.seconds
-    let isEnd = active.values[index].sampler.ends.contains(choice.token)
-    var text = ""
-    if !isEnd {
-      text = active.values[index].text.push(choice.token)
-      active.values[index].stop = active.values[index].text.stopped
-    }
-    active.values[index].written += 1
+    let (text, isEnd) = active.values[index].take(choice.token)
     if active.values[index].times.firstToken == nil { active.values[index].times.firstToken = now }
     active.values[index].times.lastToken = now
-    let mustEnd = active.values[index].sampler.mustEnd
     active.values[index].receiver(.token(choice, text: text))
-    return (choice.token, isEnd || mustEnd || active.values[index].stop != nil)
+    return (choice.token, isEnd)
   }
 
   /// Ends a request that cannot go on.

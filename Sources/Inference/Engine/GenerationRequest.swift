@@ -7,6 +7,9 @@ public struct GenerationRequest: Sendable {
   public var prompt: [Int32]
   /// The most tokens that are written.
   public var limit: Int
+  /// Tokens of the answer that were chosen before, perhaps by another engine: they are told again, at once, and the answer goes on
+  /// behind them as if this engine had chosen them. With the same seed it is the answer that nobody interrupted.
+  public var written: [Int32] = []
   public var sampling = SamplingConfiguration()
   /// Which of the independent answers to one seed this is.
   public var stream = 0
@@ -25,7 +28,7 @@ public struct GenerationRequest: Sendable {
   public init(prompt: [Int32], limit: Int) { (self.prompt, self.limit) = (prompt, limit) }
 }
 
-/// What an engine tells of a request, in this order: `refused`; or `started` (unless it ends
+/// What an engine tells of a request, in this order: `refused`; or `token`s that were written before, `started` (unless it ends
 /// before), `token`s, and one of `ended` and `failed`.
 public enum GenerationEvent: Sendable {
   case refused(Refusal)

@@ -115,7 +115,8 @@ struct ChatFormat: AnswerFormat {
     let deltas = events.compactMap { delta(index, $0) }
     // A token of which nothing is to be seen yet is told all the same.
     if deltas.isEmpty { return token.map { chunk(index, ["content": ""], $0) } ?? "" }
-    return deltas.enumerated().map { chunk(index, $1, $0 == 0 ? token : nil) }.joined()
+    // With the last of what it brings: who has its number has all of it.
+    return deltas.enumerated().map { chunk(index, $1, $0 == deltas.count - 1 ? token : nil) }.joined()
   }
 
   private func delta(_ index: Int, _ event: StreamEvent) -> JSONValue? {

@@ -26,6 +26,8 @@ struct GenerationFields {
   var skipsSpecials = true
   /// The numbers of tokens are told beside texts.
   var returnsTokens = false
+  /// Tokens of the answer that a client has already, from another server.
+  var written: [Int32] = []
   /// Texts that are written to each prompt.
   var texts: Int { best ?? count }
 
@@ -44,6 +46,8 @@ struct GenerationFields {
     isStreamed = try fields.flag("stream") ?? false
     skipsSpecials = try fields.flag("skip_special_tokens") ?? true
     returnsTokens = try fields.flag("return_token_ids") ?? false
+    written = try fields.tokens("resume_token_ids") ?? []
+    if !written.isEmpty && count != 1 { throw fields.wrong("resume_token_ids", "continues one answer: leave out 'n'") }
     if let object = try fields.object("stream_options") {
       var options = Fields(object, path: "stream_options.")
       streamsUsage = try options.flag("include_usage") ?? false

@@ -113,6 +113,15 @@ public struct Sampler: Sendable {
     }
   }
 
+  /// Whether the constraint lets a token follow.
+  public func allows(_ token: Int32, vocabulary: Int) -> Bool {
+    guard let constraint, !ends.contains(token) else { return true }
+    if constraint.mustEnd { return false }
+    var (copy, mask) = (constraint, [UInt64](repeating: 0, count: (vocabulary + 63) / 64))
+    copy.mask(into: &mask)
+    return mask[Int(token) / 64] >> UInt64(token % 64) & 1 == 1
+  }
+
   /// Takes a token into the text that was chosen by other means: drafted, or given.
   public mutating func accept(_ token: Int32) {
     chosen += 1

@@ -18,6 +18,8 @@ public struct TokenChoice: Sendable, Hashable {
   public var logProbability: Float?
   /// The likeliest tokens of the model's own distribution, likeliest first.
   public var likeliest: [TokenProbability] = []
+
+  public init(token: Int32) { self.token = token }
 }
 
 extension SamplingWorkspace {

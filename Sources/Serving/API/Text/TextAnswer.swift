@@ -15,6 +15,8 @@ final class TextAnswer: Sendable {
     var format: any AnswerFormat
     var ids: [InferenceEngine.ID] = []
     var left: Int
+    /// Tokens to come that the client of a stream has already.
+    var known: Int
     var isBegun = false
     var isOver = false
   }
@@ -51,7 +53,7 @@ final class TextAnswer: Sendable {
     let choices = texts.enumerated().map {
       Choice(index: $0, prompt: $1.prompt, answer: AnswerReader(request.family))
     }
-    state = Mutex(State(choices: choices, format: format, left: choices.count))
+    state = Mutex(State(choices: choices, format: format, left: choices.count, known: request.fields.written.count))
   }
 
   private func cancel() {
@@ -81,8 +83,10 @@ final class TextAnswer: Sendable {
         if keepsTokens { state.choices[index].tokens.append((token, text)) }
       } else if !events.isEmpty || keepsTokens {
         let opening = begun(&state)
-        responder.write(opening + state.format.piece(index, events, keepsTokens ? token : nil))
+        let piece = state.format.piece(index, events, keepsTokens ? token : nil)
+        if state.known == 0 { responder.write(opening + piece) }
       }
+      state.known = max(0, state.known - 1)
     }
   }
 
