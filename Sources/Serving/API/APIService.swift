@@ -19,6 +19,7 @@ public final class APIService: Sendable {
   let family: StreamFamily
   let grammars: GrammarCache
   let background = BackgroundWork()
+  let responses = ResponseStore()
   let metrics = ServiceMetrics()
   private let ids: Mutex<RandomSequence>
   private let clock = MonotonicClock()
@@ -50,7 +51,7 @@ public final class APIService: Sendable {
       try route(request, responder)
     } catch {
       metrics.count(error: error.kind.rawValue)
-      responder.send(error.reply)
+      responder.send(request.path.hasPrefix("/v1/messages") ? error.anthropicReply : error.reply)
     }
   }
 
@@ -66,6 +67,10 @@ public final class APIService: Sendable {
     switch (request.method, request.path) {
     case ("POST", "/v1/chat/completions"): try chat(request, responder)
     case ("POST", "/v1/completions"): try complete(request, responder)
+    case ("POST", "/v1/responses"): try respond(request, responder)
+    case (_, let path) where path.hasPrefix("/v1/responses/"): try storedResponse(request, responder)
+    case ("POST", "/v1/messages"): try message(request, responder)
+    case ("POST", "/v1/messages/count_tokens"): try countTokens(request, responder)
     case ("POST", "/tokenize"): try tokenize(request, responder)
     case ("POST", "/detokenize"): try detokenize(request, responder)
     case ("GET", "/v1/models"): responder.send(json: ["object": "list", "data": [model]])
@@ -83,7 +88,8 @@ public final class APIService: Sendable {
   }
 
   static let paths = [
-    "/v1/chat/completions": "POST", "/v1/completions": "POST", "/tokenize": "POST", "/detokenize": "POST",
+    "/v1/chat/completions": "POST", "/v1/completions": "POST", "/v1/responses": "POST", "/v1/messages": "POST",
+    "/v1/messages/count_tokens": "POST", "/tokenize": "POST", "/detokenize": "POST",
     "/v1/models": "GET", "/ready": "GET", "/version": "GET", "/load": "GET", "/metrics": "GET", "/health": "GET",
   ]
 
@@ -101,7 +107,9 @@ public final class APIService: Sendable {
 
   private func authenticate(_ request: HTTPRequest) throws(APIError) {
     if keys.isEmpty { return }
-    let given = request.headers["authorization"].map { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : $0 }
+    let bearer = request.headers["authorization"].map { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : $0 }
+    // Anthropic's clients have a header of their own.
+    let given = bearer ?? request.headers["x-api-key"]
     // Whether a key is among them takes the same time for all wrong ones of a length.
     guard let given, keys.contains(where: { Self.same($0, given) }) else {
       throw APIError(
@@ -117,13 +125,13 @@ public final class APIService: Sendable {
 
   var now: Int { Int(clock.unixSeconds) }
 
-  func newID(_ prefix: String) -> String {
+  func newID(_ prefix: String, _ separator: String = "-") -> String {
     let bits = ids.withLock { ($0.next(), $0.next()) }
     func hex(_ value: UInt64) -> String {
       let digits = String(value, radix: 16)
       return String(repeating: "0", count: 16 - digits.count) + digits
     }
-    return "\(prefix)-\(hex(bits.0))\(hex(bits.1))"
+    return "\(prefix)\(separator)\(hex(bits.0))\(hex(bits.1))"
   }
 
   func checkModel(_ fields: inout Fields) throws(APIError) {

@@ -13,6 +13,9 @@ struct Fields {
 
   init(_ object: JSONObject, path: String = "") { (self.object, self.path) = (object, path) }
 
+  /// Reads an object that is a member of this one.
+  func inside(_ name: String, _ object: JSONObject) -> Fields { Fields(object, path: "\(path)\(name).") }
+
   /// The object that a request's body is.
   init(body: [UInt8]) throws(APIError) {
     let value: JSONValue

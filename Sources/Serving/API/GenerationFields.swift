@@ -31,6 +31,8 @@ struct GenerationFields {
   /// Texts that are written to each prompt.
   var texts: Int { best ?? count }
 
+  init() {}
+
   /// - Parameters:
   ///   - limitNames: the first that is there counts.
   ///   - stopName: what texts that end an answer are called.
@@ -49,7 +51,7 @@ struct GenerationFields {
     written = try fields.tokens("resume_token_ids") ?? []
     if !written.isEmpty && count != 1 { throw fields.wrong("resume_token_ids", "continues one answer: leave out 'n'") }
     if let object = try fields.object("stream_options") {
-      var options = Fields(object, path: "stream_options.")
+      var options = fields.inside("stream_options", object)
       streamsUsage = try options.flag("include_usage") ?? false
       options.ignore("include_obfuscation")
       try options.finish()

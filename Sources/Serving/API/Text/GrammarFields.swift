@@ -12,7 +12,7 @@ extension GrammarRequest {
     var given: [(name: String, request: GrammarRequest)] = []
     if let request = try Self.format(&fields, "response_format") { given.append(("response_format", request)) }
     if let object = try fields.object("structured_outputs") {
-      var inner = Fields(object, path: "structured_outputs.")
+      var inner = fields.inside("structured_outputs", object)
       given += try Self.kinds(&inner, prefix: "")
       if try inner.flag("json_object") == true { given.append(("structured_outputs.json_object", .json)) }
       try inner.finish()
@@ -29,24 +29,24 @@ extension GrammarRequest {
   /// `{"type": "json_schema", …}`, with the schema in an object of its own or, as /v1/responses has it, beside the type.
   static func format(_ fields: inout Fields, _ name: String) throws(APIError) -> GrammarRequest? {
     guard let object = try fields.object(name) else { return nil }
-    var format = Fields(object, path: "\(name).")
-    defer { format.ignore("name", "strict", "description") }
-    switch try format.required("type", format.string("type")) {
-    case "text": return nil
-    case "json_object":
-      return try format.value("schema").map { (value) throws(APIError) in try schema(value, format, "schema") } ?? .json
-    case "json_schema":
-      guard let inner = try format.object("json_schema") else {
-        return try schema(format.required("schema", format.value("schema")), format, "schema")
-      }
-      var fields = Fields(inner, path: "\(name).json_schema.")
-      let value = try fields.required("schema", fields.value("schema"))
-      fields.ignore("name", "strict", "description")
-      try fields.finish()
-      return try schema(value, fields, "schema")
-    case let type:
+    var format = fields.inside(name, object)
+    let type = try format.required("type", format.string("type"))
+    if type == "text" {
+      try format.finish()
+      return nil
+    }
+    if type != "json_object" && type != "json_schema" {
       throw format.wrong("type", "is \"\(type.prefix(40))\"; known are text, json_object and json_schema")
     }
+    if let inner = try format.object("json_schema") {
+      try format.finish()
+      format = format.inside("json_schema", inner)
+    }
+    let value = format.value("schema")
+    format.ignore("type", "name", "strict", "description")
+    try format.finish()
+    if type == "json_object", value == nil { return .json }
+    return try schema(format.required("schema", value), format, "schema")
   }
 
   private static func kinds(

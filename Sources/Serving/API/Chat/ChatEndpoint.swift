@@ -88,7 +88,7 @@ extension Conversation {
     guard value["type"] == nil || value["type"] == "function", case .object(let function)? = value["function"] else {
       throw fields.wrong(place, "must be {\"type\": \"function\", \"function\": {…}}; other tools are not known here")
     }
-    var inner = Fields(function, path: "\(place).function.")
+    var inner = fields.inside(place + ".function", function)
     let tool = Tool(
       name: try inner.required("name", inner.string("name")), description: try inner.string("description"),
       parameters: try inner.object("parameters").map { .object($0) })

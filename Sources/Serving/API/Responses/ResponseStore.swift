@@ -1,0 +1,55 @@
+// Responses that were made, so that the next turn can name them.
+
+internal import Core
+internal import Synchronization
+
+/// A response and what led to it.
+struct StoredResponse: Sendable {
+  var response: JSONValue
+  /// The items of the request.
+  var input: [JSONValue]
+  /// The conversation with the answer, without instructions, which hold for one turn only.
+  var messages: [JSONValue]
+}
+
+/// Keeps the newest responses in memory.
+final class ResponseStore: Sendable {
+  private struct State {
+    var entries: [String: (stored: StoredResponse, bytes: Int)] = [:]
+    /// The ids, the oldest first.
+    var order: [String] = []
+    var bytes = 0
+
+    mutating func forget(_ id: String) {
+      guard let entry = entries.removeValue(forKey: id) else { return }
+      bytes -= entry.bytes
+      order.removeAll { $0 == id }
+    }
+  }
+
+  private let state = Mutex(State())
+  private let mostEntries: Int
+  private let mostBytes: Int
+
+  init(mostEntries: Int = 1024, mostBytes: Int = 64 << 20) {
+    (self.mostEntries, self.mostBytes) = (mostEntries, mostBytes)
+  }
+
+  subscript(id: String) -> StoredResponse? { state.withLock { $0.entries[id]?.stored } }
+
+  func keep(_ stored: StoredResponse) {
+    guard let id = stored.response["id"]?.string else { return }
+    let bytes = ([stored.response] + stored.input + stored.messages).reduce(0) { $0 + $1.json.utf8.count }
+    state.withLock { state in
+      state.forget(id)
+      state.entries[id] = (stored, bytes)
+      state.order.append(id)
+      state.bytes += bytes
+      while state.entries.count > mostEntries || state.bytes > mostBytes, let oldest = state.order.first {
+        state.forget(oldest)
+      }
+    }
+  }
+
+  func forget(_ id: String) { state.withLock { $0.forget(id) } }
+}
