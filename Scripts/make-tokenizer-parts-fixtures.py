@@ -211,13 +211,27 @@ def everything(dice):
     return cases, {"unigram.model": unigram, "pairs.model": pair}
 
 
+def punctuation():
+    """Ranges of what `tokenizers` cuts off as punctuation, from one to the other."""
+    cut = pre_tokenizers.Punctuation()
+    found = [value for value in range(0x110000)
+             if not 0xD800 <= value < 0xE000 and len(cut.pre_tokenize_str(f"a{chr(value)}a")) > 1]
+    ranges = []
+    for value in found:
+        if ranges and ranges[-1][1] == value - 1:
+            ranges[-1][1] = value
+        else:
+            ranges.append([value, value])
+    return ranges
+
+
 def write(out):
     dice = random.Random(7)
     cases, pieces = everything(dice)
     texts = PROSE + [draw(dice) for _ in range(24)]
     # Text of every kind, bytes that are not UTF-8, for SentencePiece: one U+FFFD a byte.
     broken = [bytes([0x61, 0xE4, 0xB8, 0x20, 0xFF, 0xC3]), bytes([0xF0, 0x9F, 0xA6, 0x41, 0x80])]
-    document = {"texts": texts, "broken": [list(text) for text in broken], "cases": []}
+    document = {"punctuation": punctuation(), "texts": texts, "broken": [list(text) for text in broken], "cases": []}
     for name, tokenizer in cases.items():
         encoded = [tokenizer.encode(text).ids for text in texts]
         pair = tokenizer.encode("hello there", "the word")

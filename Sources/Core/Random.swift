@@ -5,14 +5,6 @@
 // make any part of a stream, in any order. The layout is that of the C kernel `ck_random` (reduce.h), which must give
 // the same words.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
-
 /// The Philox 4x32-10 block function.
 public enum Philox {
   /// Ten rounds over a counter of 128 bits with a key of 64 bits.

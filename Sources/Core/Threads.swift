@@ -1,13 +1,5 @@
 // Threads of the operating system.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Detached operating-system threads: work that would block must not sit on the concurrency pool.
 package enum Threads {
   private final class Body {

@@ -3,14 +3,6 @@
 // Large blocks come from the operating system page by page, when they are first touched. On 2 MiB pages that is one fault
 // instead of 512, and a matrix product walks through far fewer entries of the translation table.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Blocks of zeroed memory.
 package enum ZeroedMemory {
   /// From this size on blocks are mapped for themselves.

@@ -5,17 +5,10 @@
 // are nearest to what they were, in the sense of the sum of squares over the calibration text: tr(D H Dᵀ), D being the error
 // of a matrix and H the sum of x xᵀ. Then each group's range is narrowed as far as that makes this error smaller.
 
+internal import Core
 package import Models
 internal import Networks
 package import Tensors
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// Finds factors for channels, and ranges for groups.
 package struct AWQ: Sendable {
@@ -29,12 +22,13 @@ package struct AWQ: Sendable {
   /// A model with its channels scaled.
   ///
   /// - Parameters:
-  ///   - applies: whether a weight will be quantised, by its name.
-  ///   - writable: whether a changed parameter can be kept, by its name.
+  ///   - rounded: the names of the parameters that will be quantised.
+  ///   - writable: those of the parameters that can be kept where they are changed.
+  ///   - check: asked again and again; what it throws ends the work.
   ///   - progress: is told the first map of each place before it is searched.
   package func scaled(
     _ model: any LanguageModel, _ binding: WeightBinding, _ calibration: Calibration, _ scheme: IntegerMatrix.Scheme,
-    applies: (String) -> Bool, writable: (String) -> Bool, backend: any Backend,
+    rounded: Set<String>, writable: Set<String>, backend: any Backend, check: () throws -> Void = {},
     progress: (String) throws -> Void = { _ in }
   ) throws -> ScaledModel {
     let index = Dictionary(uniqueKeysWithValues: zip(binding.store.parameters.map(\.name), binding.values))
@@ -42,8 +36,8 @@ package struct AWQ: Sendable {
     var errors = ProductErrors(backend: backend)
     for place in ChannelScaling.all(of: model, binding.store) {
       let own = place.changed.filter { index[$0] != nil }
-      guard own.allSatisfy(writable), let input = calibration[place.maps[0]] else { continue }
-      let maps = place.maps.filter(applies)
+      guard own.allSatisfy(writable.contains), let input = calibration[place.maps[0]] else { continue }
+      let maps = place.maps.filter(rounded.contains)
       if maps.isEmpty { continue }
       try progress(maps[0])
       for name in own where result.values[name] == nil { result.values[name] = index[name]!.floats }
@@ -52,7 +46,8 @@ package struct AWQ: Sendable {
       for step in 0..<steps {
         let factors = Self.factors(input.magnitudes, power: Double(step) / Double(steps))
         let error = try matrices.reduce(0.0) { sum, matrix in
-          try sum + errors.error(of: matrix, scaledBy: factors, scheme, input.hessian)
+          try check()
+          return try sum + errors.error(of: matrix, scaledBy: factors, scheme, input.hessian)
         }
         if error < best.error { best = (error, factors) }
       }
@@ -86,9 +81,12 @@ package struct ScaledModel: Sendable {
   private static let largestGroup = 256
 
   /// A matrix (already scaled) as integers, the ranges of its groups narrowed where that is less wrong.
+  ///
+  /// - Parameter check: asked again and again; what it throws ends the work.
   package func quantized(
-    _ name: String, _ values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, _ scheme: IntegerMatrix.Scheme
-  ) -> IntegerMatrix {
+    _ name: String, _ values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, _ scheme: IntegerMatrix.Scheme,
+    check: () throws -> Void = {}
+  ) throws -> IntegerMatrix {
     let group = scheme.group ?? columns
     guard clips, group <= Self.largestGroup, !Self.unclipped.contains(where: name.contains),
       let input = calibration[name]
@@ -101,8 +99,9 @@ package struct ScaledModel: Sendable {
         return Float(input.hessian[i * columns + j]) / (factors.map { $0[i] * $0[j] } ?? 1)
       }
     }
-    return IntegerMatrix(rounding: values, rows: rows, columns: columns, scheme) { values, place in
-      narrowest(values, blocks[place % blocks.count], scheme)
+    return try IntegerMatrix(rounding: values, rows: rows, columns: columns, scheme) { values, place in
+      if place % blocks.count == 0 { try check() }
+      return narrowest(values, blocks[place % blocks.count], scheme)
     }
   }
 

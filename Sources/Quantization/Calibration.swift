@@ -31,9 +31,11 @@ package struct Calibration: Sendable {
   /// - Parameters:
   ///   - window: tokens of one; what is left over at the end does not count.
   ///   - limit: windows at the most.
+  ///   - check: asked again and again; what it throws ends the work.
   ///   - progress: is told how many windows are done, and of how many.
   package init(
     _ model: any LanguageModel, _ binding: WeightBinding, text: [Int32], window: Int, limit: Int, backend: any Backend,
+    check: () throws -> Void = {},
     progress: (_ done: Int, _ all: Int) throws -> Void = { _, _ in }
   ) throws {
     let store = binding.store
@@ -55,7 +57,10 @@ package struct Calibration: Sendable {
     let windows = min(limit, text.count / window)
     for index in 0..<windows {
       let part = Array(text[(index * window)..<((index + 1) * window)])
-      let results = try executable.run([TensorData(part, shape: [1, window])] + binding.values)
+      let inputs = [TensorData(part, shape: [1, window])] + binding.values
+      let results = try withoutActuallyEscaping(check) { check in
+        try executable.run(inputs, extent: nil) { _, _ in try check() }
+      }
       for (place, result) in results.enumerated() {
         let values = result.pointer.assumingMemoryBound(to: Float.self)
         for i in 0..<result.count { sums[place][i] += Double(values[i]) }

@@ -31,7 +31,8 @@ package enum CompressedCheckpoint {
       let file = URL(filePath: "\(model.path)/\(name)").resolvingSymlinksInPath()
       try manager.copyItem(at: file, to: URL(filePath: "\(folder)/\(name)"))
     }
-    try writeTensors(files, matrices, quantizer, to: folder, progress)
+    let changed = model.wholes(in: files).compactMapValues { quantizer.changed[$0.name] }
+    try writeTensors(files, matrices, quantizer, changed, to: folder, progress)
     let dense = files.names.filter { name in
       name.hasSuffix(".weight") && matrices[name] == nil && files.tensor(name)!.shape.count == 2
     }
@@ -43,8 +44,8 @@ package enum CompressedCheckpoint {
   }
 
   private static func writeTensors(
-    _ files: WeightFiles, _ matrices: [String: Parameter], _ quantizer: ModelQuantizer, to folder: String,
-    _ progress: (String) throws -> Void
+    _ files: WeightFiles, _ matrices: [String: Parameter], _ quantizer: ModelQuantizer, _ changed: [String: [Float]],
+    to folder: String, _ progress: (String) throws -> Void
   ) throws {
     var tensors: [SafetensorsTensor] = []
     var parts: [String: (matrix: String, part: Part)] = [:]
@@ -52,7 +53,7 @@ package enum CompressedCheckpoint {
       guard let parameter = matrices[name] else {
         var tensor = files.tensor(name)!
         // Scaled values are kept as precisely as they were computed.
-        if quantizer.changed[name] != nil { tensor = .init(name: name, type: .f32, shape: tensor.shape) }
+        if changed[name] != nil { tensor = .init(name: name, type: .f32, shape: tensor.shape) }
         tensors.append(tensor)
         continue
       }
@@ -68,10 +69,10 @@ package enum CompressedCheckpoint {
       if let (name, part) = parts[tensor.name] {
         if last?.name != name {
           try progress(name)
-          last = (name, quantizer.integers(matrices[name]!, files.floats(of: name)))
+          last = (name, try quantizer.integers(matrices[name]!, files.floats(of: name)))
         }
         try part.bytes(of: last!.matrix).withUnsafeBytes(emit)
-      } else if let values = quantizer.changed[tensor.name] {
+      } else if let values = changed[tensor.name] {
         try values.withUnsafeBytes(emit)
       } else {
         _ = try files.withBytes(of: tensor.name, emit)

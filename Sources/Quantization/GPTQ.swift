@@ -21,19 +21,22 @@ package struct GPTQ: Sendable {
   /// - Parameters:
   ///   - values: [rows, columns].
   ///   - hessian: [columns, columns], the sum of x xᵀ; any positive multiple of it does as well.
+  ///   - check: asked again and again; what it throws ends the work.
   /// - Returns: nil: H is no sum of that kind (it holds infinities or NaN).
   package func quantized(
-    _ values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, hessian: [Double], _ scheme: IntegerMatrix.Scheme
-  ) -> IntegerMatrix? {
+    _ values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, hessian: [Double], _ scheme: IntegerMatrix.Scheme,
+    check: () throws -> Void = {}
+  ) throws -> IntegerMatrix? {
     precondition(values.count == rows * columns, "\(values.count) values for [\(rows), \(columns)]")
     precondition(hessian.count == columns * columns, "a Hessian of \(hessian.count) for \(columns) columns")
     let diagonal = (0..<columns).map { hessian[$0 * columns + $0] }
     let order = isOrdered ? (0..<columns).sorted { (diagonal[$1], $0) < (diagonal[$0], $1) } : Array(0..<columns)
-    guard let factor = factor(hessian, diagonal, order) else { return nil }
+    guard let factor = try factor(hessian, diagonal, order, check) else { return nil }
     var result = IntegerMatrix(rows: rows, columns: columns, scheme)
     let (group, groups) = (result.group, result.groups)
     var row = [Float](repeating: 0, count: columns)
     for r in 0..<rows {
+      try check()
       // In the order in which columns are taken.
       for i in 0..<columns { row[i] = diagonal[order[i]] == 0 ? 0 : values[r * columns + order[i]] }
       if isOrdered {
@@ -62,7 +65,9 @@ package struct GPTQ: Sendable {
   }
 
   /// U, upper triangular, with UᵀU the inverse of H, its columns in another order.
-  private func factor(_ hessian: [Double], _ diagonal: [Double], _ order: [Int]) -> [Float]? {
+  private func factor(
+    _ hessian: [Double], _ diagonal: [Double], _ order: [Int], _ check: () throws -> Void
+  ) rethrows -> [Float]? {
     let n = order.count
     let mean = diagonal.reduce(0, +) / Double(max(1, n))
     guard mean.isFinite else { return nil }
@@ -74,8 +79,8 @@ package struct GPTQ: Sendable {
       if matrix[i * n + i] == 0 { matrix[i * n + i] = 1 }
       matrix[i * n + i] += damping * mean
     }
-    guard Triangular.factorise(&matrix, n) else { return nil }
-    Triangular.invert(&matrix, n)
+    guard try Triangular.factorise(&matrix, n, check) else { return nil }
+    try Triangular.invert(&matrix, n, check)
     // H reversed = L Lᵀ, so H⁻¹ = UᵀU with U = L⁻¹ reversed.
     var result = [Float](repeating: 0, count: n * n)
     for i in 0..<n {
@@ -88,9 +93,10 @@ package struct GPTQ: Sendable {
 /// Lower triangular matrices, row-major, in place.
 private enum Triangular {
   /// The Cholesky factor of a symmetric matrix in its lower half; false: it is not positive definite.
-  static func factorise(_ matrix: inout [Double], _ n: Int) -> Bool {
-    matrix.withUnsafeMutableBufferPointer { a in
+  static func factorise(_ matrix: inout [Double], _ n: Int, _ check: () throws -> Void) rethrows -> Bool {
+    try matrix.withUnsafeMutableBufferPointer { a in
       for i in 0..<n {
+        try check()
         for j in 0...i {
           var sum = a[i * n + j]
           for k in 0..<j { sum -= a[i * n + k] * a[j * n + k] }
@@ -106,9 +112,10 @@ private enum Triangular {
     }
   }
 
-  static func invert(_ matrix: inout [Double], _ n: Int) {
+  static func invert(_ matrix: inout [Double], _ n: Int, _ check: () throws -> Void) rethrows {
     var inverse = [Double](repeating: 0, count: n * n)
     for i in 0..<n {
+      try check()
       // Row i of the inverse out of those above it.
       for k in 0..<i {
         let factor = -matrix[i * n + k]

@@ -83,20 +83,24 @@ package struct IntegerMatrix: Sendable {
     grids = [Grid](repeating: Grid(scale: 0, zero: 0), count: rows * (columns / group))
   }
 
+  /// Each number as the nearest one of its group's grid, the one that just covers the group.
+  package init(rounding values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, _ scheme: Scheme) {
+    self.init(rounding: values, rows: rows, columns: columns, scheme) { part, _ in scheme.grid(over: part) }
+  }
+
   /// Each number as the nearest one of its group's grid.
   ///
-  /// - Parameter grid: chooses that of a group by its numbers and its place among all groups; the one that just covers the
-  ///   numbers if nil.
+  /// - Parameter grid: chooses that of a group by its numbers and its place among all groups.
   package init(
     rounding values: UnsafeBufferPointer<Float>, rows: Int, columns: Int, _ scheme: Scheme,
-    grid choose: ((UnsafeBufferPointer<Float>, Int) -> Grid)? = nil
-  ) {
+    grid choose: (UnsafeBufferPointer<Float>, Int) throws -> Grid
+  ) rethrows {
     precondition(values.count == rows * columns, "\(values.count) values for [\(rows), \(columns)]")
     self.init(rows: rows, columns: columns, scheme)
     for index in grids.indices {
       let places = (index * group)..<((index + 1) * group)
       let part = UnsafeBufferPointer(rebasing: values[places])
-      let grid = choose?(part, index) ?? scheme.grid(over: part)
+      let grid = try choose(part, index)
       grids[index] = grid
       for place in places { codes[place] = UInt8(scheme.code(values[place], grid)) }
     }

@@ -6,7 +6,7 @@
 package import Formats
 package import Models
 package import Networks
-internal import Tensors
+package import Tensors
 
 /// Quantises the matrices of models.
 package struct ModelQuantizer: Sendable {
@@ -22,6 +22,9 @@ package struct ModelQuantizer: Sendable {
   package var method = Method.nearest
   /// Matrices whose names contain one of these stay as they are. Embeddings, heads and norms do in any case.
   package var dense = ModelQuantizer.routers
+
+  /// Asked again and again while a matrix is worked on; what it throws ends the work.
+  package var check: @Sendable () throws -> Void = {}
 
   /// The maps that choose experts: small, and a wrong choice costs much.
   package static let routers = ["mlp.gate.weight", "router.weight", "block_sparse_moe.gate.weight"]
@@ -41,9 +44,25 @@ package struct ModelQuantizer: Sendable {
     model.matrices(in: files).filter { applies(to: $0.key, $0.value) }
   }
 
-  /// Parameters whose values the method has changed, quantised or not.
+  /// Values that the method has changed, by the names of parameters, quantised or not.
   package var changed: [String: [Float]] {
     if case .awq(let model) = method { model.values } else { [:] }
+  }
+
+  /// Scales the channels of a model, of those parameters whose values the folder can hold, and quantises what comes out.
+  ///
+  /// - Parameter progress: is told the first map of each place before it is searched.
+  /// - Throws: what running the model does, and what `check` and `progress` do.
+  package mutating func scale(
+    _ awq: AWQ, _ model: PretrainedModel, _ files: WeightFiles, _ binding: WeightBinding, _ calibration: Calibration,
+    backend: any Backend, progress: (String) throws -> Void = { _ in }
+  ) throws {
+    let stored = model.wholes(in: files)
+    method = .awq(
+      try awq.scaled(
+        model.model, binding, calibration, scheme,
+        rounded: Set(stored.filter { applies(to: $0.key, $0.value) }.map(\.value.name)),
+        writable: Set(stored.map(\.value.name)), backend: backend, check: check, progress: progress))
   }
 
   /// One matrix.
@@ -52,18 +71,21 @@ package struct ModelQuantizer: Sendable {
   ///   - parameter: whose matrix it is, or one of whose matrices.
   ///   - stored: the values of its tensor.
   /// - Precondition: all values are finite, see `checkFinite`.
-  package func integers(_ parameter: Parameter, _ stored: [Float]) -> IntegerMatrix {
+  /// - Throws: what `check` does.
+  package func integers(_ parameter: Parameter, _ stored: [Float]) throws -> IntegerMatrix {
     let (rows, columns) = (parameter.shape[-2], parameter.shape[-1])
     let name = parameter.name
-    return (changed[name] ?? stored).withUnsafeBufferPointer { values in
+    try check()
+    return try (changed[name] ?? stored).withUnsafeBufferPointer { values in
       precondition(values.count == rows * columns, "\(values.count) values for \(name)")
       switch method {
       case .gptq(let gptq, let calibration):
-        let found = calibration[name].flatMap {
-          gptq.quantized(values, rows: rows, columns: columns, hessian: $0.hessian, scheme)
+        let found = try calibration[name].flatMap {
+          try gptq.quantized(values, rows: rows, columns: columns, hessian: $0.hessian, scheme, check: check)
         }
         if let found { return found }
-      case .awq(let model): return model.quantized(name, values, rows: rows, columns: columns, scheme)
+      case .awq(let model):
+        return try model.quantized(name, values, rows: rows, columns: columns, scheme, check: check)
       case .nearest: break
       }
       return IntegerMatrix(rounding: values, rows: rows, columns: columns, scheme)

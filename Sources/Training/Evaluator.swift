@@ -1,17 +1,10 @@
 // The loss on text that is not learned from.
 
+import Core
 package import Formats
 package import Models
 package import Networks
 package import Tensors
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Measures a model's loss on windows of text.
 public final class Evaluator {
@@ -35,8 +28,7 @@ public final class Evaluator {
   ) throws {
     let tokens = Tensor.input("tokens", TensorType(.int32, [batch, length]))
     let targets = Tensor.input("targets", TensorType(.int32, [batch, length]))
-    let start = Tensor([Int32](repeating: 0, count: batch))
-    let context = storage.map { ModelContext.cached(start: start, capacity: length, storage: $0) } ?? .training()
+    let context = Self.context(batch: batch, length: length, storage)
     let losses = model.loss(tokens, targets: targets, store.root, context)
     let counted = (targets .>= 0).cast(.float32).sum()
     let caches = context.caches.map(\.past)
@@ -106,17 +98,26 @@ public final class Evaluator {
 
   /// The logits of a text of at most the context: float32 [1, tokens, vocabulary]; for comparing with other programs.
   package static func logits(
-    of text: [Int32], _ model: any LanguageModel, _ binding: WeightBinding, exactProducts: Bool = false,
-    backend: any Backend
+    of text: [Int32], _ model: any LanguageModel, _ binding: WeightBinding, storage: CacheStorage? = nil,
+    exactProducts: Bool = false, backend: any Backend
   ) throws -> TensorData {
     let store = binding.store
     let tokens = Tensor.input("tokens", TensorType(.int32, [1, text.count]))
-    let logits = model.logits(tokens, store.root, .training())
+    let context = context(batch: 1, length: text.count, storage)
+    let logits = model.logits(tokens, store.root, context)
     let shaped = logits.reshaped(1, text.count, model.vocabulary)
+    let caches = context.caches.map(\.past)
     let program = Program(
-      inputs: [tokens] + store.parameters.map { store.given($0.name) }, outputs: [shaped],
+      inputs: [tokens] + caches + store.parameters.map { store.given($0.name) }, outputs: [shaped],
       options: .init(exactBlocks: exactProducts))
-    return try backend.compile(program).run([TensorData(text, shape: [1, text.count])] + binding.values)[0]
+    let inputs = [TensorData(text, shape: [1, text.count])] + caches.map { TensorData($0.type) } + binding.values
+    return try backend.compile(program).run(inputs)[0]
+  }
+
+  /// Texts that begin with the first of `length` tokens.
+  private static func context(batch: Int, length: Int, _ storage: CacheStorage?) -> ModelContext {
+    let start = Tensor([Int32](repeating: 0, count: batch))
+    return storage.map { .cached(start: start, capacity: length, storage: $0) } ?? .training()
   }
 
   private func run(_ weights: [TensorData]) throws -> (sum: Double, count: Double) {

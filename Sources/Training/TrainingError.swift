@@ -3,14 +3,6 @@
 public import Core
 import FoundationEssentials
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A training run that cannot start, go on or be resumed.
 public struct TrainingError: CodedError {
   public enum Code: Sendable {

@@ -11,6 +11,14 @@ extension Precision: ExpressibleByArgument {}
 extension WeightPrecision: ExpressibleByArgument {}
 extension SplitRule: ExpressibleByArgument {}
 
+extension String {
+  /// A path without the slashes at its end, so that names can be made of it.
+  var withoutTrailingSlashes: String {
+    let end = lastIndex { $0 != "/" } ?? startIndex
+    return isEmpty ? self : String(self[...end])
+  }
+}
+
 /// The text of a file that an option names.
 func textFile(_ path: String, _ option: String) throws -> String {
   guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {

@@ -1,14 +1,6 @@
 import ArgumentParser
 import Core
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// The C library's exit, which `Failure.exit` hides.
 private func terminate(_ code: Int32) -> Never { exit(code) }
 

@@ -1,12 +1,5 @@
+import Core
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Ctrl-C and SIGTERM as a question that a loop asks; a second Ctrl-C ends the process at once.
 enum Interrupt {

@@ -61,7 +61,7 @@ struct LoadedModel {
       throw CommandError(
         "There is no '\(path)'. Give --model a run's folder, a folder with config.json or a .gguf file.")
     }
-    if path.lowercased().hasSuffix(".gguf") || files.fileExists(atPath: path + "/config.json") { return path }
+    if path.namesGGUF || files.fileExists(atPath: path + "/config.json") { return path }
     let newest = CheckpointFolder(run: path).newest { Failure.writeError("warning: \($0)\n") }
     guard let newest else {
       throw CommandError(

@@ -1,44 +1,42 @@
 import ArgumentParser
-import CPUBackend
 import Models
 import Networks
 import Tensors
 
-/// The options that all commands share that write text with a model.
+/// A model that predicts tokens, and how its weights are held and used.
 struct ModelOptions: ParsableArguments {
   @Option(help: "A run's folder, a checkpoint, a folder as Hugging Face has them, or a .gguf file.")
   var model: String
 
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
+  @OptionGroup var computing: ComputingOptions
 
   @Option(help: "The type of weights: stored (as in the file), float32 or bfloat16.")
   var precision: WeightPrecision = .stored
 
+  @Flag(
+    help: """
+      Multiply quantised weights with activations as they are, which is slower; else integer formats make those int8.
+      """
+  )
+  var exact = false
+}
+
+/// The options that all commands share that write text with a model.
+struct WritingOptions: ParsableArguments {
+  @OptionGroup var model: ModelOptions
+
   @Option(help: "The type of the cache of keys and values: float32, bfloat16 or int8; by the weights if not given.")
   var cache: CacheType?
-
-  @Flag(help: ModelOptions.exactHelp)
-  var exact = false
 
   @Flag(help: "Say at the end on standard error how long reading and writing took.")
   var timings = false
 
-  static let exactHelp = ArgumentHelp(
-    "Multiply quantised weights with activations as they are, which is slower; else integer formats make those int8."
-  )
-
-  func validate() throws {
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
-  }
-
   /// The model and what writes with it; its backend is the default one from now on.
   func load() throws -> (model: LoadedModel, generator: Generator) {
-    let loaded = try LoadedModel(path: model)
-    let backend = CPUBackend(threads: threads)
-    DefaultBackend.use(backend)
+    let loaded = try LoadedModel(path: model.model)
     let generator = try Generator(
-      loaded.pretrained, precision: precision, storage: cache?.storage, exactProducts: exact, backend: backend)
+      loaded.pretrained, precision: model.precision, storage: cache?.storage, exactProducts: model.exact,
+      backend: model.computing.backend())
     for notice in generator.notices { Failure.writeError("note: \(notice)\n") }
     return (loaded, generator)
   }

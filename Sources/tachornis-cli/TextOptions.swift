@@ -2,7 +2,6 @@ import ArgumentParser
 import CPUBackend
 import Core
 import Networks
-import Tensors
 
 /// The options that all commands share that read texts with an encoder.
 struct TextOptions: ParsableArguments {
@@ -21,8 +20,7 @@ struct TextOptions: ParsableArguments {
   @Option(help: "The type of weights: float32 or bfloat16; as in the file if not given.")
   var precision: Precision?
 
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
+  @OptionGroup var computing: ComputingOptions
 
   @Flag(help: "Say at the end on standard error how long loading and computing took.")
   var timings = false
@@ -30,7 +28,6 @@ struct TextOptions: ParsableArguments {
   func validate() throws {
     if text.isEmpty && data == nil { throw ValidationError("There is nothing to read: give --text or --data.") }
     if let maxLength, maxLength < 1 { throw ValidationError("--max-length is \(maxLength); it must be 1 or more.") }
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }
 
   /// The texts of the options, then those of the file.
@@ -46,7 +43,7 @@ struct TextOptions: ParsableArguments {
   ) throws -> Result {
     let clock = MonotonicClock()
     let begin = clock.seconds
-    let model = try load(backend())
+    let model = try load(computing.backend())
     let texts = try texts()
     let loaded = clock.seconds
     let result = try compute(model, texts)
@@ -56,12 +53,5 @@ struct TextOptions: ParsableArguments {
         "loaded in \(Numerals.fixed(loading, 3)) s, \(texts.count) texts in \(Numerals.fixed(computing, 3)) s\n")
     }
     return result
-  }
-
-  /// What is computed with, the default backend from now on.
-  private func backend() -> CPUBackend {
-    let backend = CPUBackend(threads: threads)
-    DefaultBackend.use(backend)
-    return backend
   }
 }

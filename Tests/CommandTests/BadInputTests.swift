@@ -1,15 +1,8 @@
 // What is wrong outside gets one message with the remedy on standard error and exit code 2; nothing looks like a crash.
 
+import Core
 import FoundationEssentials
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite struct BadInputTests {
   /// Arguments, in which FILE stands for a good text and so on, and what the message must mention.

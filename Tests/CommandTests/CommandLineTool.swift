@@ -2,15 +2,8 @@
 //
 // Invariant: no process outlives its test; one that takes too long is killed and fails.
 
+import Core
 import FoundationEssentials
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// How a process ended.
 struct Outcome: CustomStringConvertible {

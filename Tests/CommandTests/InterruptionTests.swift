@@ -4,14 +4,6 @@ import Core
 import FoundationEssentials
 import Testing
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 @Suite struct InterruptionTests {
   static let steps = 150
 

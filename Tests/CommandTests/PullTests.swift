@@ -1,17 +1,10 @@
 // Models from a hub, as a user gets them: to the end, after a kill, after Ctrl-C.
 
+import Core
 import Formats
 import FoundationEssentials
 import Support
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite struct PullTests {
   /// Two files on a hub, the larger one of six megabytes.

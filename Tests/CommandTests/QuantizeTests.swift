@@ -4,14 +4,6 @@ import Core
 import FoundationEssentials
 import Testing
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 @Suite struct QuantizeTests {
   /// A model with bytes as tokens, so that it can become a GGUF file.
   private func model(_ place: Workplace) throws -> (data: String, folder: String) {
@@ -28,14 +20,14 @@ import Testing
       "--to int8", "--to int4 --method gptq --order --calibration DATA --windows 4", "--to q4_k_m",
       "--to int4 --group 0 --method awq --calibration DATA --windows 4", "--to Q8_0 --keep embed_tokens",
     ].enumerated() {
-      let out = "\(place.path)/out-\(index)" + (arguments.lowercased().contains("to q") ? ".gguf" : "")
+      let out = "\(place.path)/out-\(index)" + (arguments.lowercased().contains("to q") ? ".GGUF" : "")
       let words = arguments.split(separator: " ").map { $0 == "DATA" ? data : String($0) }
-      let outcome = try place.run(["quantize", "--model", model, "--evaluate", data, "--out", out] + words)
+      let outcome = try place.run(["quantize", "--model", model, "--evaluate", data, "--out", out + "/"] + words)
       #expect(outcome.code == 0, "\(outcome)")
       #expect(outcome.output.contains("perplexity"), "\(outcome)")
       #expect(outcome.errors.contains("layer 0"), "\(outcome)")
       for more in [["--exact"], ["--cache", "int8"]] {
-        let read = try place.run(["evaluate", "--model", out.hasSuffix("gguf") ? model : out, "--data", data] + more)
+        let read = try place.run(["evaluate", "--model", out.hasSuffix("GGUF") ? model : out, "--data", data] + more)
         #expect(read.code == 0 && read.output.contains("perplexity"), "\(read)")
       }
     }
@@ -52,6 +44,8 @@ import Testing
     ("--to int4 --out OUT --order", "--order"), ("--to int4 --out OUT --no-clip", "--no-clip"),
     ("--to int3 --out OUT", "int3"), ("--to int4 --out DATA", "exists"), ("--to int4 --out MISSING/a", "no folder"),
     ("--to int4 --out OUT --evaluate MISSING", "missing"),
+    ("--to int4 --out OUT --keep embed --keep nonesuch", "nonesuch"),
+    ("--to q4_0 --out OUT.gguf --keep nonesuch", "nonesuch"),
     ("--to int4 --out OUT --method gptq --calibration MISSING", "missing"),
     ("--to int4 --out OUT --method gptq --calibration SHORT", "tokens"),
   ]

@@ -1,13 +1,5 @@
 // `errno` and its text, where each C library keeps them.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
-
 /// The calling thread's `errno`. Read it before anything else can change it.
 public func systemErrno() -> Int32 { errno }
 

@@ -3,14 +3,6 @@
 // Invariant: a record is either in the file whole or not at all, short of a crash of the process or the machine in the
 // middle of a write; readers drop a torn last record. A record that the disk had no room for is taken back.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Appends records to a file. Not for use by several threads at once.
 package final class AppendFile {
   package let path: String

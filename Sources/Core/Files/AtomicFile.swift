@@ -6,14 +6,6 @@
 
 internal import Synchronization
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Writes a file atomically: stream bytes with `write`, then `commit`.
 package final class AtomicFile {
   package let path: String

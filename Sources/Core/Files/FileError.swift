@@ -1,13 +1,5 @@
 // What went wrong with a file, and what the user can do about it.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// A failed operation on one file: which, why, and the remedy.
 public struct FileError: Error, Sendable, CustomStringConvertible {
   /// The reasons that callers tell apart; everything else is `.other`.

@@ -4,14 +4,6 @@
 // object too. (If another program truncates the file meanwhile, touching the lost pages is a SIGBUS; our own writers
 // only ever replace whole files, see AtomicFile.)
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// A whole regular file mapped read-only into memory.
 package final class MappedFile: @unchecked Sendable {
   /// How the pages are going to be read.

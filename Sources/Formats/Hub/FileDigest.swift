@@ -3,14 +3,6 @@
 internal import Core
 internal import Crypto
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 package enum FileDigest {
   /// Reads the file at `path` and computes the kind of checksum that `digest` is, in hexadecimal. `advances` is told of the
   /// bytes that were read, now and then; the task's cancellation ends the reading.

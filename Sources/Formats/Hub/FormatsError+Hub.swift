@@ -25,3 +25,10 @@ func quoted(_ text: String) -> String {
   result.append(contentsOf: scalars)
   return "'\(String(result))'"
 }
+
+/// An address for messages, without the name and password that it may hold.
+func withoutCredentials(_ address: String) -> String {
+  guard let at = address.lastIndex(of: "@") else { return address }
+  let start = address.firstRange(of: "://").map(\.upperBound) ?? address.startIndex
+  return address[..<(start <= at ? start : address.startIndex)] + "…" + address[at...]
+}

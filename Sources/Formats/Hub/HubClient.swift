@@ -4,17 +4,10 @@
 // at every redirect. Whatever fails is either a `TemporaryFailure`, which is worth another attempt, or a `FormatsError`.
 
 internal import AsyncHTTPClient
+internal import Core
 internal import NIOCore
 internal import NIOHTTP1
 internal import FoundationEssentials
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The answer to a request: its head, and a body that is still to come.
 struct HubResponse: Sendable {

@@ -32,7 +32,7 @@ public struct HubEndpoint: Sendable {
     guard let origin = Origin(address), !address.contains(where: { "?#@ ".contains($0) }) else {
       throw FormatsError(
         .setting,
-        "\(quoted(address)) is not the address of a hub; give --host or HF_ENDPOINT something like \(Self.standardHost)."
+        "\(quoted(withoutCredentials(address))) is not the address of a hub; give --host or HF_ENDPOINT something like \(Self.standardHost)."
       )
     }
     self.host = address

@@ -48,7 +48,8 @@ package struct HubNetwork: Sendable {
     let address = found.value.contains("://") ? found.value : "http://" + found.value
     guard let url = URL(string: address), url.scheme == "http", let host = url.host(), !host.isEmpty else {
       throw FormatsError(
-        .setting, "\(found.name) is \(quoted(found.value)); it must be like http://proxy.example:3128.")
+        .setting,
+        "\(found.name) is \(quoted(withoutCredentials(found.value))); it must be like http://proxy.example:3128.")
     }
     proxy = Proxy(
       host: host, port: url.port ?? 80, user: url.user(percentEncoded: false),

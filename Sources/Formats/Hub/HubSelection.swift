@@ -49,7 +49,7 @@ public struct HubSelection: Sendable {
   /// What this program reads of a folder.
   private static func readable(_ files: [HubFile], _ model: HubModel) throws(FormatsError) -> [HubFile] {
     let weights = weights(files)
-    let ggufs = files.filter { $0.path.hasSuffix(".gguf") }
+    let ggufs = files.filter { $0.path.namesGGUF }
     if weights.isEmpty, !ggufs.isEmpty {
       let wholes = ggufs.filter { !isProjector($0) && (splitStem($0).map { $0.part == 1 } ?? true) }
       guard wholes.count == 1 else {
@@ -81,7 +81,7 @@ public struct HubSelection: Sendable {
   /// The GGUF file whose name has the tag as a word of its own.
   private static func ggufFiles(_ tag: String, in files: [HubFile], _ model: HubModel) throws(FormatsError) -> [HubFile]
   {
-    let ggufs = files.filter { $0.path.hasSuffix(".gguf") && !isProjector($0) }
+    let ggufs = files.filter { $0.path.namesGGUF && !isProjector($0) }
     let matching = ggufs.filter { hasWord(tag, in: $0) }
     let wholes = matching.filter { splitStem($0).map { $0.part == 1 } ?? true }
     guard wholes.count == 1 else {

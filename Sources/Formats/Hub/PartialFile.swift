@@ -11,14 +11,6 @@ internal import Core
 internal import FoundationEssentials
 internal import Synchronization
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// An unfinished download of one file. May be used by several tasks at once.
 final class PartialFile: Sendable {
   /// What a task is to fetch.

@@ -6,14 +6,6 @@
 internal import Core
 internal import FoundationEssentials
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// The destination of a download.
 package final class PullFolder: Sendable {
   /// The name of the hidden folder.

@@ -1,12 +1,6 @@
 // Numbers as Python writes, rounds and reads them.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import Core
 
 enum PythonNumbers {
   /// `repr(float)`: the shortest digits that name the value, with an exponent below 1e-4 and from 1e16.

@@ -167,8 +167,9 @@ public final class PipelineTokenizer: Tokenizer {
   public func makeDecoder(skippingSpecials: Bool) -> any TokenDecoder {
     let skipped = skippingSpecials ? skipped : []
     switch parts.decoding {
-    case .chain(let steps): return ChainDecoder(steps, spellings: spellings, skipped: skipped)
-    case .pieces(let decoding): return SentencePieceDecoder(decoding, spellings: spellings, skipped: skipped)
+    case .chain(let steps): return RememberingDecoder(ChainDecoder(steps, spellings: spellings, skipped: skipped))
+    case .pieces(let decoding):
+      return RememberingDecoder(SentencePieceDecoder(decoding, spellings: spellings, skipped: skipped))
     }
   }
 

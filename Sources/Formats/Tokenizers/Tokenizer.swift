@@ -105,7 +105,8 @@ extension Tokenizer {
   public func decodeBytes(_ tokens: some Sequence<Int32>, skippingSpecials: Bool = false) -> [UInt8] {
     var bytes: [UInt8] = []
     var decoder = makeDecoder(skippingSpecials: skippingSpecials)
-    for token in tokens { decoder.push(token, into: &bytes) }
+    // An array, whose elements cost no call each.
+    for token in Array(tokens) { decoder.push(token, into: &bytes) }
     decoder.finish(into: &bytes)
     return bytes
   }

@@ -25,7 +25,7 @@ package enum WeightContainer: Sendable {
 
   private static func inFolder(_ path: String) throws -> WeightContainer {
     if WeightFiles.isIn(folder: path) { return .safetensors(try WeightFiles(path: path)) }
-    let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".gguf") }.sorted()
+    let names = try FileManager.default.contentsOfDirectory(atPath: path).filter(\.namesGGUF).sorted()
     // Of a model in parts only the first is looked at.
     let models = names.filter { name in !isLaterPart(name) }
     switch models.count {
@@ -52,4 +52,9 @@ package enum WeightContainer: Sendable {
     try FormatsError.wrappingFile { () throws(FileError) in try MappedFile(path: path) }
       .withBytes { $0.starts(with: "GGUF".utf8) }
   }
+}
+
+extension String {
+  /// Whether a file of this name is a GGUF file.
+  package var namesGGUF: Bool { lowercased().hasSuffix(".gguf") }
 }

@@ -27,9 +27,12 @@ package enum CheckpointConversion {
     let settings = try architecture.metadata(of: source.settings)
     var recipes = try architecture.recipes(of: source.tensors, source.settings, prefix: source.prefix, type: type)
     var quantised: [String: GGUFType] = [:]
+    let names = source.names
     for index in recipes.indices {
       let recipe = recipes[index]
-      guard let source = recipe.firstPart?.sources[0], let type = blocks?.type(recipe.name, source, recipe.shape) else {
+      guard let source = recipe.firstPart?.sources[0],
+        let type = blocks?.type(recipe.name, names[source] ?? source, recipe.shape)
+      else {
         continue
       }
       recipes[index].type = .float32
@@ -160,6 +163,8 @@ private struct ConversionSource {
   let settings: JSONObject
   /// Under the names of the model, without what is not part of it.
   private(set) var tensors: [String: MappedTensor]
+  /// What the folder calls the tensors.
+  private(set) var names: [String: String] = [:]
   /// What names may lack in front.
   let prefix: String
 
@@ -183,6 +188,7 @@ private struct ConversionSource {
           continue
         }
         tensors[own] = tensor
+        names[own] = name
       }
       tensors = tensors.filter { name, _ in !family.ignored.contains(where: name.hasSuffix) }
     case .encoder(let family):
@@ -193,9 +199,10 @@ private struct ConversionSource {
           .unsupported, "The model in '\(folder)' has a head for labels; only encoders that embed are written as GGUF.")
       }
       for (name, tensor) in stored {
-        let name = EncoderFamily.current(name)
-        if !family.heads.contains(where: name.hasPrefix), !family.ignored.contains(where: name.hasSuffix) {
-          tensors[name] = tensor
+        let own = EncoderFamily.current(name)
+        if !family.heads.contains(where: own.hasPrefix), !family.ignored.contains(where: own.hasSuffix) {
+          tensors[own] = tensor
+          names[own] = name
         }
       }
     }

@@ -28,7 +28,7 @@ public struct PretrainedEncoder: Sendable {
   /// - Throws: `ModelError` if it is no encoder that is known, or asks for what this program does not have.
   public init(path: String) throws(ModelError) {
     self.path = path
-    gguf = path.lowercased().hasSuffix(".gguf") ? try PretrainedModel.opened(path) : nil
+    gguf = path.namesGGUF ? try PretrainedModel.opened(path) : nil
     let source = gguf == nil ? path + "/config.json" : path
     if let gguf {
       settings = try GGUFArchitecture.of(gguf).configInPlace(gguf)

@@ -5,14 +5,6 @@ internal import Core
 public import Networks
 public import Tensors
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Classifies texts, or pairs of them, with a model on disk.
 public final class TextClassifier {
   /// The names of the labels, in the order of what `classify` returns.

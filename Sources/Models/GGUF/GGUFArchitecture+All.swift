@@ -254,7 +254,7 @@ extension GGUFArchitecture {
           "blk.#.ffn_\(map)_exps", "\(experts).\(map)_proj", .fused(in: "\(experts).\(file)_proj", first, of: step))
       },
     constants: [
-      silu, Constant("attention_bias", true), Constant("swiglu_alpha", 1.702), Constant("swiglu_limit", 7),
+      silu, Constant("attention_bias", true), Constant("swiglu_alpha", 1.702), Constant("swiglu_limit", .float(7)),
       Constant("tie_word_embeddings", false),
     ],
     windowPattern: 2,

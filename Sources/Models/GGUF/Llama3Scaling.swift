@@ -2,14 +2,6 @@
 
 internal import Core
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// The parameters of rotary scaling of type llama3.
 struct Llama3Scaling {
   var factor: Double

@@ -28,7 +28,7 @@ public struct PretrainedModel: Sendable {
     self.path = path
     let source: String
     var ends: JSONValue?
-    if path.lowercased().hasSuffix(".gguf") {
+    if path.namesGGUF {
       let file = try PretrainedModel.opened(path)
       (gguf, source) = (file, path)
       settings = try GGUFArchitecture.of(file).configInPlace(file)

@@ -10,12 +10,18 @@ extension PretrainedModel {
   ///
   /// Tensors that hold several parameters, or a parameter's transpose, are not among them.
   package func matrices(in files: WeightFiles) -> [String: Parameter] {
-    let parameters = model.parameters.filter { $0.role == .matrix }
+    wholes(in: files).filter { $0.value.role == .matrix }
+  }
+
+  /// Parameters by the names of the tensors that hold them and nothing else, as floats in the shape that the model wants; those
+  /// of a mixture one matrix for each expert.
+  package func wholes(in files: WeightFiles) -> [String: Parameter] {
+    let parameters = model.parameters
     let sources = family.sources(model, parameters)
     var owners: [String: Parameter] = [:]
     func claim(_ source: ParameterSource, _ parameter: Parameter) {
       switch source {
-      case .tensor(let name) where parameter.shape.rank == 2: owners[name] = parameter
+      case .tensor(let name) where parameter.shape.rank <= 2: owners[name] = parameter
       case .stacked(let names): for name in names { owners[name] = parameter }
       case .either(let candidates): for candidate in candidates { claim(candidate, parameter) }
       default: break

@@ -2,6 +2,7 @@
 //
 // Invariant: nothing is copied; each array keeps its file mapped.
 
+internal import Core
 package import Formats
 package import Networks
 internal import Tensors
@@ -45,6 +46,8 @@ extension MappedTensor {
 /// All tensors of a checkpoint.
 struct StoredTensors {
   var tensors: [String: MappedTensor] = [:]
+  /// What a person should know of how they are held.
+  private(set) var notices: [String] = []
 
   /// Those of safetensors files.
   init(_ files: WeightFiles) {
@@ -64,6 +67,7 @@ extension StoredTensors {
     let architecture = try GGUFArchitecture.of(file)
     let stored = GGUFArchitecture.tensors(of: file)
     let sizes = HeadSizes(architecture.config(of: file))
+    var joined: (count: Int, held: Int) = (0, 0)
     for (name, tensor) in stored {
       guard let match = architecture.match(gguf: name) else {
         tensors[name] = tensor
@@ -81,9 +85,15 @@ extension StoredTensors {
         } catch {
           throw ModelError(.cannotRead, "The tensor '\(name)' of '\(file.path)' could not be converted.", cause: error)
         }
+        if stored[name]!.form?.isBlocks == true { joined = (joined.count + 1, joined.held + tensor.bytes.count) }
       default: break
       }
       tensors[match.parameter] = tensor
+    }
+    if joined.count > 0 {
+      notices.append(
+        "The maps to keys and values of \(joined.count) layers are quantised as two tensors each (attn_k_b and attn_v_b), one "
+          + "of them transposed: joined, they are held as bfloat16, in \(Numerals.bytes(joined.held)).")
     }
   }
 }

@@ -34,17 +34,19 @@ package struct WeightBinding {
     for (name, tensor) in stored.tensors {
       if let name = family.name(name), !family.isExtra(model, name) { tensors[name] = tensor }
     }
-    try self.init(names, sources, to: tensors, precision: precision) { model.declare(in: $0) }
+    try self.init(names, sources, to: tensors, notices: stored.notices, precision: precision) { model.declare(in: $0) }
   }
 
   /// - Parameters:
   ///   - names: what files of a bare model leave out in front of names, the endings of tensors that are not read, and what
   ///     the model is called in messages.
   ///   - sources: where a file holds those parameters that it does not hold as tensors of their own names.
+  ///   - notices: what there is to say of the tensors.
   ///   - declare: mentions all parameters in a store.
   init(
     _ names: (prefix: String, ignored: [String], type: String), _ sources: [String: ParameterSource],
-    to tensors: [String: MappedTensor], precision: WeightPrecision, declare: (WeightStore) -> Void
+    to tensors: [String: MappedTensor], notices: [String] = [], precision: WeightPrecision,
+    declare: (WeightStore) -> Void
   ) throws(ModelError) {
     let described = WeightStore()
     declare(described)
@@ -64,7 +66,7 @@ package struct WeightBinding {
       values.append(try part!.value(parameter.shape, as: forms[parameter.name] ?? .dense(.float32)))
     }
     self.values = values
-    notices = matcher.notices
+    self.notices = notices + matcher.notices
   }
 }
 

@@ -6,14 +6,6 @@
 
 internal import Core
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A change of rotary frequencies `base ^ (-2i / size)`.
 public enum RotaryScaling: Hashable, Sendable {
   /// All frequencies are divided: Chen et al. (2023), arXiv:2306.15595.

@@ -5,14 +5,6 @@
 
 public import Core
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
-
 /// A warm-up, then a course, as factors on a peak learning rate.
 public struct Schedule: Configuration, Hashable {
   /// What follows the warm-up.

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
+internal import Core
 
 /// Attention of the reference: the whole matrix of weights, one query after another.
 extension ReferenceInterpreter {

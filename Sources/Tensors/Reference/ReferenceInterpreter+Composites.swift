@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
+internal import Core
 
 /// Softmax, norms, rotary embedding and AdamW of the reference, straight from their formulas.
 extension ReferenceInterpreter {

@@ -1,12 +1,6 @@
 // Elementwise operations of the reference: functions of one number, mapped over broadcast operands.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
+internal import Core
 
 extension ReferenceInterpreter {
   static func unary(_ op: Unary, _ x: ReferenceValue, _ type: TensorType) -> ReferenceValue {

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
+internal import Core
 
 /// Attention to pages in the reference: one row and head after another, each key looked up in the row's table.
 extension ReferenceInterpreter {

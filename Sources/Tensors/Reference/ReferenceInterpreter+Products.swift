@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#elseif canImport(Darwin)
-  internal import Darwin
-#endif
+internal import Core
 
 /// Matrix products, and cross-entropy with all logits held, in the reference.
 extension ReferenceInterpreter {

@@ -3,14 +3,6 @@
 package import Core
 import Synchronization
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A thread that writes one checkpoint at a time.
 package final class CheckpointWriter: Sendable {
   /// How a checkpoint's writing ended.

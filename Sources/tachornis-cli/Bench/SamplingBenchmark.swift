@@ -6,14 +6,6 @@
 internal import Core
 internal import Models
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Chooses tokens of a vocabulary of 128,256 by each rule whose title contains `filter`.
 /// - Returns: how many rules were measured.
 @discardableResult

@@ -4,14 +4,6 @@ import Formats
 import FoundationEssentials
 import Models
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 struct Chat: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Talk with a model that has a chat template.",
@@ -28,7 +20,7 @@ struct Chat: ParsableCommand {
       /clear forgets the conversation, /exit (or the end of input) ends it, Ctrl-C ends an answer.
       """)
 
-  @OptionGroup var options: ModelOptions
+  @OptionGroup var options: WritingOptions
 
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 

@@ -21,14 +21,16 @@ struct Convert: ParsableCommand {
   @Argument(help: "A folder with config.json, safetensors and tokenizer.json, or a .gguf file.")
   var input: String
 
-  @Argument(help: "What to write, which must not exist yet: a .gguf file of a folder, a folder of a .gguf file.")
+  @Argument(
+    help: "What to write, which must not exist yet: a .gguf file of a folder, a folder of a .gguf file.",
+    transform: \.withoutTrailingSlashes)
   var output: String
 
   @Option(help: "The type of matrices: f32, f16 or bf16; as they are if not given.")
   var type: WeightType?
 
-  @Option(help: "The most that a safetensors file should have, in gigabytes (10^9 bytes).")
-  var shardSize = 5.0
+  @Option(help: "The most that a safetensors file should have, in gigabytes (10^9 bytes). (5)")
+  var shardSize: Double?
 
   enum WeightType: String, CaseIterable, ExpressibleByArgument {
     case f32, f16, bf16
@@ -43,9 +45,11 @@ struct Convert: ParsableCommand {
   }
 
   func validate() throws {
+    guard let shardSize else { return }
     if !(shardSize > 0 && shardSize <= 1e6) {
       throw ValidationError("--shard-size is \(shardSize); it must be more than 0 and at most 1000000.")
     }
+    if output.namesGGUF { throw ValidationError("--shard-size is for folders; a GGUF file is written in one part.") }
   }
 
   func run() throws {
@@ -54,16 +58,17 @@ struct Convert: ParsableCommand {
     }
     switch try WeightContainer(path: input) {
     case .safetensors:
-      guard output.hasSuffix(".gguf") else {
+      guard output.namesGGUF else {
         throw CommandError("'\(input)' holds safetensors; give an output that ends in .gguf.")
       }
       try CheckpointConversion.writeGGUF(from: input, to: output, type: type?.element)
     case .gguf(let file):
-      guard !output.hasSuffix(".gguf") else {
+      guard !output.namesGGUF else {
         throw CommandError("'\(input)' is a GGUF file; give a folder as output, which does not end in .gguf.")
       }
       try CheckpointConversion.writeFolder(
-        from: file.path, to: output, type: type?.element, shardLimit: Int(shardSize * 1e9))
+        from: file.path, to: output, type: type?.element,
+        shardLimit: shardSize.map { Int($0 * 1e9) } ?? WeightFiles.defaultShardLimit)
     }
     let written = try WeightContainer(path: output)
     let bytes =

@@ -11,15 +11,10 @@ struct Doctor: ParsableCommand {
     abstract: "Show what this machine has and what will be used.",
     discussion: "Example:\n  tachornis doctor")
 
-  @Option(help: "Threads to measure with.")
-  var threads: Int?
-
-  func validate() throws {
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
-  }
+  @OptionGroup var computing: ComputingOptions
 
   func run() throws {
-    let backend = CPUBackend(threads: threads)
+    let backend = computing.backend()
     let sets = CPUBackend.InstructionSet.allCases.filter { $0 != .amxEmulated }
     row("processor", Doctor.field("model name", in: "/proc/cpuinfo") ?? "unknown")
     row("processors", "\(CPUBackend.processors), of which \(backend.threads) will be used")

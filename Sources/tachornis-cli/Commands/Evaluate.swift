@@ -18,8 +18,7 @@ struct Evaluate: ParsableCommand {
       Prints one JSON object: loss (nats per token), perplexity, tokens.
       """)
 
-  @Option(help: "A run's folder, a checkpoint, or a folder with config.json, model.safetensors and tokenizer.json.")
-  var model: String
+  @OptionGroup var options: ModelOptions
 
   @Option(help: "A text file, a JSONL file, or a folder of such.")
   var data: String
@@ -27,17 +26,8 @@ struct Evaluate: ParsableCommand {
   @Option(help: "Windows at a time.")
   var batch = 4
 
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
-
-  @Option(help: "The type of weights: stored (as in the file), float32 or bfloat16.")
-  var precision: WeightPrecision = .stored
-
   @Option(help: "Read through a cache of keys and values: float32, bfloat16 or int8; without one if not given.")
   var cache: CacheType?
-
-  @Flag(help: ModelOptions.exactHelp)
-  var exact = false
 
   @Option(help: "Tokens in a window; the model's context if it is not given, but at most 4096.")
   var window: Int?
@@ -49,18 +39,20 @@ struct Evaluate: ParsableCommand {
   func validate() throws {
     if batch < 1 || batch > 4096 { throw ValidationError("--batch is \(batch); it must be from 1 to 4096.") }
     if let window, window < 2 { throw ValidationError("--window is \(window); it must be 2 or more.") }
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }
 
   func run() throws {
-    let loaded = try LoadedModel(path: model)
+    let loaded = try LoadedModel(path: options.model)
+    let context = loaded.model.context
+    if let window, window > context {
+      throw CommandError("--window is \(window), but the model knows only \(context) tokens at a time.")
+    }
     let text = try loaded.tokens(of: data)
-    let backend = CPUBackend(threads: threads)
-    DefaultBackend.use(backend)
-    let length = min(window ?? 4096, loaded.model.context)
+    let backend = options.computing.backend()
+    let length = window ?? min(context, 4096)
     let evaluator = try Evaluator(
-      loaded.pretrained, precision: precision, batch: batch, length: length, storage: cache?.storage,
-      exactProducts: exact, backend: backend)
+      loaded.pretrained, precision: options.precision, batch: batch, length: length, storage: cache?.storage,
+      exactProducts: options.exact, backend: backend)
     for notice in evaluator.notices { Failure.writeError("note: \(notice)\n") }
     guard let result = try evaluator.loss(of: text) else {
       throw CommandError("'\(data)' holds \(text.count) tokens; at least two are needed. Give more text.")
@@ -68,7 +60,8 @@ struct Evaluate: ParsableCommand {
     if let logits {
       let first = Array(text.prefix(length))
       let values = try Evaluator.logits(
-        of: first, loaded.model, loaded.pretrained.weights(precision), exactProducts: exact, backend: backend)
+        of: first, loaded.model, loaded.pretrained.weights(options.precision), storage: cache?.storage,
+        exactProducts: options.exact, backend: backend)
       try Evaluate.write(first, values, to: logits)
     }
     let line: JSONValue = [

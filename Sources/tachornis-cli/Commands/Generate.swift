@@ -19,7 +19,7 @@ struct Generate: ParsableCommand {
       each token is a line of JSON instead.
       """)
 
-  @OptionGroup var options: ModelOptions
+  @OptionGroup var options: WritingOptions
 
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 

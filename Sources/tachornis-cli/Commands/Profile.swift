@@ -39,8 +39,7 @@ struct Profile: ParsableCommand {
   @Option(help: "Steps before the one that is looked at.")
   var steps = 5
 
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
+  @OptionGroup var computing: ComputingOptions
 
   @Flag(help: "Print the program of the step first.")
   var program = false
@@ -49,15 +48,14 @@ struct Profile: ParsableCommand {
   var dot: String?
 
   func validate() throws {
-    for (name, value) in [("vocabulary", vocabulary), ("batch", batch), ("steps", steps), ("threads", threads ?? 1)]
+    for (name, value) in [("vocabulary", vocabulary), ("batch", batch), ("steps", steps)]
     where value < 1 {
       throw ValidationError("--\(name) is \(value); it must be 1 or more.")
     }
   }
 
   func run() throws {
-    let backend = CPUBackend(threads: threads)
-    DefaultBackend.use(backend)
+    let backend = computing.backend()
     if FileManager.default.fileExists(atPath: model) { return try generation(backend) }
     var shape = try GPTPreset.named(model).configuration
     shape.vocabulary = vocabulary

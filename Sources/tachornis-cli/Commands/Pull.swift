@@ -5,14 +5,6 @@ import FoundationEssentials
 import Synchronization
 import Training
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 struct Pull: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Download a model from a hub.",

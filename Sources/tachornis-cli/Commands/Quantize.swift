@@ -60,11 +60,12 @@ struct Quantize: ParsableCommand {
     help: "Leave tensors as they are whose names in the folder contain this; may be repeated.")
   var kept: [String] = []
 
-  @Option(help: "What to write, which must not exist yet: a folder for int4 and int8, else a .gguf file.")
+  @Option(
+    help: "What to write, which must not exist yet: a folder for int4 and int8, else a .gguf file.",
+    transform: \.withoutTrailingSlashes)
   var out: String
 
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
+  @OptionGroup var computing: ComputingOptions
 
   enum Method: String, CaseIterable, ExpressibleByArgument { case rtn, gptq, awq }
 
@@ -73,14 +74,13 @@ struct Quantize: ParsableCommand {
       throw ValidationError("--group is \(group); it must be a multiple of 32, or 0.")
     }
     if let windows, windows < 1 { throw ValidationError("--windows is \(windows); it must be 1 or more.") }
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
     if to.isGGUF {
       if method != .rtn { throw ValidationError("--method \(method.rawValue) is for int4 and int8 only.") }
       if group != nil { throw ValidationError("--group is for int4 and int8 only; \(to) has groups of its own.") }
-      if !out.lowercased().hasSuffix(".gguf") {
+      if !out.namesGGUF {
         throw ValidationError("--to \(to) writes a GGUF file; give an --out that ends in .gguf.")
       }
-    } else if out.lowercased().hasSuffix(".gguf") {
+    } else if out.namesGGUF {
       throw ValidationError("--to \(to) writes a folder; give an --out that does not end in .gguf.")
     }
     if method == .rtn {
@@ -100,16 +100,19 @@ struct Quantize: ParsableCommand {
     if let quantized = pretrained.settings["quantization_config"], quantized != .null {
       throw CommandError("The model in '\(pretrained.path)' is quantised already. Give --model one of floats.")
     }
-    if pretrained.path.lowercased().hasSuffix(".gguf") {
+    if pretrained.path.namesGGUF {
       throw CommandError(
         "Only folders are quantised. Make one of '\(pretrained.path)' first: tachornis convert FILE.gguf FOLDER.")
     }
     // Texts are read before anything is computed, so that a wrong one is found at once.
     let text = try calibration.map { try Quantize.text($0, loaded, least: loaded.calibrationWindow) }
     let held = try evaluate.map { try Quantize.text($0, loaded, least: 2) }
-    let backend = CPUBackend(threads: threads)
-    DefaultBackend.use(backend)
+    let backend = computing.backend()
     let files = try WeightFiles(path: pretrained.path)
+    for pattern in kept where !files.names.contains(where: { $0.contains(pattern) }) {
+      throw CommandError(
+        "--keep '\(pattern)' is in no name of a tensor in '\(pretrained.path)'. `tachornis inspect` lists them.")
+    }
     Interrupt.watch()
     let summary =
       switch to {
@@ -131,6 +134,7 @@ struct Quantize: ParsableCommand {
       .init(
         bits: bits, group: group == 0 ? nil : group, isSymmetric: bits == 8, scales: Quantize.scaleType(files)))
     quantizer.dense += kept
+    quantizer.check = Quantize.checkInterrupt
     let matrices = quantizer.matrices(of: loaded.pretrained, files)
     guard !matrices.isEmpty else {
       throw CommandError(
@@ -142,9 +146,9 @@ struct Quantize: ParsableCommand {
     if let text {
       let binding = try loaded.pretrained.weights(.float32)
       let calibration = try Calibration(
-        loaded.model, binding, text: text, window: loaded.calibrationWindow, limit: windows ?? 512, backend: backend
+        loaded.model, binding, text: text, window: loaded.calibrationWindow, limit: windows ?? 512, backend: backend,
+        check: Quantize.checkInterrupt
       ) { done, all in
-        try progress.checkInterrupt()
         if done == all || done % 64 == 0 { Failure.writeError("calibration: \(done) of \(all) windows\n") }
       }
       let known = matrices.values.filter { calibration[$0.name] != nil }.count
@@ -157,14 +161,12 @@ struct Quantize: ParsableCommand {
         var awq = AWQ()
         awq.clips = clip
         var scaling = LayerProgress("scales")
-        quantizer.method = .awq(
-          try awq.scaled(
-            loaded.model, binding, calibration, quantizer.scheme,
-            applies: { matrices[$0] != nil }, writable: { files.tensor($0) != nil }, backend: backend,
-            progress: { try scaling.reach($0) }))
+        try quantizer.scale(awq, loaded.pretrained, files, binding, calibration, backend: backend) {
+          scaling.reach($0)
+        }
       }
     }
-    try CompressedCheckpoint.write(loaded.pretrained, files, quantizer, to: out) { try progress.reach($0) }
+    try CompressedCheckpoint.write(loaded.pretrained, files, quantizer, to: out) { progress.reach($0) }
     return summary + "."
   }
 
@@ -178,7 +180,8 @@ struct Quantize: ParsableCommand {
       if kept.contains(where: source.contains) { return nil }
       return mixture.type(of: name, rank: shape.count, columns: shape.last ?? 0, in: model)
     } encode: { name, type, floats, columns in
-      try progress.reach(name)
+      try Quantize.checkInterrupt()
+      progress.reach(name)
       guard case .blocks(let format)? = type.form else { preconditionFailure("\(type) is no format of blocks") }
       let values = floats.assumingMemoryBound(to: Float.self)
       try checkFinite(values, of: name)
@@ -227,6 +230,10 @@ struct Quantize: ParsableCommand {
     }
   }
 
+  @Sendable private static func checkInterrupt() throws {
+    if Interrupt.isAsked { throw CommandError("Interrupted; nothing was written.") }
+  }
+
   private static func text(_ path: String, _ loaded: LoadedModel, least: Int) throws -> [Int32] {
     let text = try loaded.tokens(of: path)
     if text.count >= least { return text }
@@ -266,16 +273,11 @@ private struct LayerProgress {
   init(_ work: String) { self.work = work }
 
   /// - Parameter name: of a tensor.
-  mutating func reach(_ name: String) throws {
-    try checkInterrupt()
+  mutating func reach(_ name: String) {
     let now = name.split(separator: ".").first { $0.allSatisfy(\.isNumber) } ?? name[...]
     if now == layer { return }
     layer = now
     Failure.writeError("\(work): \(now == name[...] ? "" : "layer ")\(now)\n")
-  }
-
-  func checkInterrupt() throws {
-    if Interrupt.isAsked { throw CommandError("Interrupted; nothing was written.") }
   }
 }
 

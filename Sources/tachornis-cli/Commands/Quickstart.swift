@@ -16,18 +16,16 @@ struct Quickstart: ParsableCommand {
         tachornis quickstart --out runs/first --seconds 60
       """)
 
-  @Option(help: "The run's folder.")
+  @Option(help: "The run's folder.", transform: \.withoutTrailingSlashes)
   var out = "runs/quickstart"
 
   @Option(help: "How long to train.")
   var seconds = 90.0
 
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
+  @OptionGroup var computing: ComputingOptions
 
   func validate() throws {
     if !(seconds > 0 && seconds.isFinite) { throw ValidationError("--seconds is \(seconds); it must be positive.") }
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
   }
 
   func run() throws {
@@ -55,7 +53,7 @@ struct Quickstart: ParsableCommand {
     configuration.model.context = 128
     configuration.batch = 16
     configuration.seconds = seconds
-    configuration.threads = threads
+    configuration.threads = computing.threads
     configuration.schedule = .init(peak: 4e-3, warmup: 40, course: .linear(final: 0.02))
     configuration.evaluation.every = 200
     configuration.sampling.every = 400

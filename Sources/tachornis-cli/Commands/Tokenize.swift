@@ -3,14 +3,6 @@ import Core
 import Formats
 import FoundationEssentials
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 struct Tokenize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Learn a tokenizer, or turn text into tokens and back.",

@@ -33,7 +33,7 @@ struct Train: ParsableCommand {
   @Option(help: "Seconds after which to end.")
   var seconds: Double?
 
-  @Option(help: "The run's folder; runs/ and the data's name if not given.")
+  @Option(help: "The run's folder; runs/ and the data's name if not given.", transform: \.withoutTrailingSlashes)
   var out: String?
 
   @Flag(help: "Go on from the newest valid checkpoint in the folder, or start afresh if there is none.")
@@ -42,8 +42,7 @@ struct Train: ParsableCommand {
   @Option(help: "Of all random numbers.")
   var seed: UInt64?
 
-  @Option(help: "Threads to compute with. The results do not depend on it.")
-  var threads: Int?
+  @OptionGroup var computing: ComputingOptions
 
   @Option(help: "A JSON5 file with settings.")
   var config: String?
@@ -70,7 +69,7 @@ struct Train: ParsableCommand {
     if let steps { flags.append("steps=\(steps)") }
     if let seconds { flags.append("seconds=\(seconds)") }
     if let seed { flags.append("seed=\(seed)") }
-    if let threads { flags.append("threads=\(threads)") }
+    if let threads = computing.threads { flags.append("threads=\(threads)") }
     let preset = model ?? settings.last { $0.hasPrefix("preset=") }.map { String($0.dropFirst(7)) }
     if let preset { flags.append("preset=\(Train.quoted(preset))") }
     let defaults = try preset.map { try TrainingConfiguration(preset: $0) } ?? TrainingConfiguration()

@@ -1,13 +1,8 @@
 // Attention written out in Double, forward and backward, with a bound of what rounding may do to each result.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// A tensor [batch, positions, heads, headSize] with room between its rows.
 struct HeadTensor {

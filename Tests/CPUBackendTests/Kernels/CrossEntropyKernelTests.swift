@@ -1,13 +1,8 @@
 // The linear layer with its cross-entropy, in all three uses, against the definition in Double.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 private struct CrossEntropyCase: CustomStringConvertible {
   var type: ck_type

@@ -1,13 +1,8 @@
 // Fused elementwise expressions against plain loops in Double.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// One strided operand of an expression.
 struct Operand {

@@ -1,13 +1,8 @@
 // The passes over logits against plain loops in Double.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 @Suite struct LogitsTests {
   @Test(arguments: testedISAs) func passes(isa: ck_isa) {

@@ -1,13 +1,8 @@
 // Matrix products against a plain loop in Double, for every instruction set, type, layout and epilogue.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// One product with its operands, and what it should give.
 private struct Product {

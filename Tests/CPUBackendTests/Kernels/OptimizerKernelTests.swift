@@ -1,13 +1,8 @@
 // Fused AdamW against its definition in Double, over several tensors and steps.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 @Suite struct OptimizerKernelTests {
   private struct State {

@@ -1,13 +1,8 @@
 // The thread pool: every task runs once, whatever the number of threads, regions and tasks.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 @Suite struct PoolTests {
   /// Marks its index: the argument is an array of counters.

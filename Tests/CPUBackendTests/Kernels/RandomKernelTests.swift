@@ -1,13 +1,8 @@
 // Philox against the known answers of its authors (Random123), and the distributions made of it.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 @Suite struct RandomKernelTests {
   /// Word w of block b, computed plainly.

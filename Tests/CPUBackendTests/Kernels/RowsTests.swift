@@ -1,13 +1,8 @@
 // Softmax, norms and rotary embedding, and their gradients, against plain loops in Double.
 
 import CKernels
+import Core
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 @Suite struct RowsTests {
   static let shapes = [(0, 5), (1, 1), (3, 0), (2, 7), (9, 64), (17, 1025), (70, 33)]

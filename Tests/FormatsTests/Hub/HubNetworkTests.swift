@@ -64,6 +64,19 @@ import Testing
     #expect(request.headers["proxy-authorization"] == "Basic dXNlcjp3b3Jk")
   }
 
+  @Test(arguments: ["socks5://me:secret@proxy.test:1080", "me:se@cret@", "ftp://me:sec://ret@a"])
+  func passwordsAreNotShown(address: String) throws {
+    let error = #expect(throws: FormatsError.self) {
+      try HubNetwork(for: "https://hub.test", environment: ["HTTPS_PROXY": address])
+    }
+    #expect(error?.message.contains("HTTPS_PROXY") == true && error?.message.contains("…@") == true)
+    #expect(error?.message.contains("me:") == false && error?.message.contains("cret") == false, "\(error!.message)")
+    let other = #expect(throws: FormatsError.self) {
+      try HubEndpoint(host: "https://me:secret@hub.test", environment: [:])
+    }
+    #expect(other?.message.contains("secret") == false)
+  }
+
   @Test func theEnvironmentNamesTheProxy() throws {
     func proxy(_ hub: String, _ environment: [String: String]) throws -> HubNetwork.Proxy? {
       try HubNetwork(for: hub, environment: environment).proxy

@@ -83,6 +83,28 @@ import Testing
     }
   }
 
+  /// Every character that `tokenizers` takes for punctuation, and no other.
+  @Test func punctuationIsThePeers() throws {
+    // What is cut off is a word of its own; all else belongs to a word that is not known.
+    let text = #"""
+      {"added_tokens": [], "pre_tokenizer": {"type": "Punctuation", "behavior": "Isolated"}, "model": {
+        "type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+        "vocab": {"?": 0, "a": 1}}}
+      """#
+    let tokenizer = try TestFiles.withFolder { folder in
+      try Data(text.utf8).write(to: URL(filePath: folder + "/tokenizer.json"))
+      return try TokenizerFile.read(path: folder)
+    }
+    let found = (0..<0x20000).filter { value in
+      Unicode.Scalar(UInt32(value)).map { tokenizer.encode("a\(Character($0))a").first == 1 } ?? false
+    }
+    var ranges: [[Int]] = []
+    for value in found {
+      if ranges.last?.last == value - 1 { ranges[ranges.count - 1][1] = value } else { ranges.append([value, value]) }
+    }
+    #expect(try ranges == Fixture.numbers(Self.document["punctuation"]))
+  }
+
   @Test func aFileIsWrittenBackAsItWas() throws {
     let test = try #require(Self.cases.first { $0.name == "bert" })
     try TestFiles.withFolder { folder in

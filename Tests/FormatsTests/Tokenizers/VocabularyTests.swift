@@ -45,6 +45,28 @@ import Testing
     #expect(tokenizer.decode(pair.tokens, skippingSpecials: true) == "hello world")
   }
 
+  /// As `tokenizers` has it with BERT's normalizer; llama.cpp loses the marks that are not accents, and the ends of Hangul syllables.
+  @Test(
+    arguments: [
+      ("café", [3]), ("cafe\u{301}", [3]), ("cafe\u{301}s", [3, 4]), ("X\u{300}\u{301} \u{301}", [5]), ("\u{301}", []),
+      ("কা", [6, 7]), ("각", [8, 9, 10]), ("\u{1100}\u{1161}\u{11A8}", [8, 9, 10]), ("a\u{20DD}", [11, 12]),
+    ] as [(String, [Int32])])
+  func wordPiecesOfCombiningSigns(text: String, tokens: [Int32]) throws {
+    let pieces = [
+      "[UNK]", "[CLS]", "[SEP]", "▁cafe", "s", "▁x", "▁ক", "\u{9BE}", "▁\u{1100}", "\u{1161}", "\u{11A8}", "▁a",
+      "\u{20DD}",
+    ]
+    var metadata: [String: GGUFValue] = [
+      "tokenizer.ggml.model": .string("bert"), "tokenizer.ggml.tokens": .array(GGUFArray(strings: pieces)),
+      "tokenizer.ggml.token_type": .array(GGUFArray(numbers: [3, 3, 3] + [Int32](repeating: 1, count: 10))),
+      "tokenizer.ggml.unknown_token_id": .uint32(0), "tokenizer.ggml.bos_token_id": .uint32(1),
+      "tokenizer.ggml.eos_token_id": .uint32(2),
+    ]
+    #expect(try GGUFTokenizer.read(metadata: metadata).encode(text) == tokens)
+    metadata["tokenizer.ggml.normalizer.strip_accents"] = .bool(false)
+    if text == "cafe\u{301}" { #expect(try GGUFTokenizer.read(metadata: metadata).encode(text) == [0]) }
+  }
+
   /// Every way of cutting that has a name reads its expressions and cuts some text.
   @Test(arguments: [
     "llama-bpe", "deepseek-llm", "deepseek-coder", "deepseek-v3", "qwen2", "qwen35", "falcon", "mpt", "starcoder",

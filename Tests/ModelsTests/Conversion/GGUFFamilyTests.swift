@@ -112,18 +112,21 @@ import Testing
         ("tokenizer.ggml.tokens", .array(GGUFArray(strings: ["a"]))),
         ("tokenizer.ggml.merges", .array(GGUFArray(strings: []))),
       ]
-      try GGUFWriter.write(
-        tensors.map { GGUFTensor(name: $0.0, type: $0.0.hasPrefix("blk") ? .q8_0 : .f32, shape: $0.1) },
-        metadata: metadata, to: folder + "/model.gguf"
-      ) { tensor, emit in
-        let numbers = tensors.first { $0.0 == tensor.name }!.2
-        if tensor.type == .f32 { return try numbers.withUnsafeBytes(emit) }
-        // Blocks of 32 with the scale 1.
-        for start in stride(from: 0, to: numbers.count, by: 32) {
-          try [Float(1).half].withUnsafeBytes(emit)
-          try numbers[start..<(start + 32)].map { Int8($0) }.withUnsafeBytes(emit)
+      func write(_ tensors: [(String, [Int], [Float])], to path: String) throws {
+        try GGUFWriter.write(
+          tensors.map { GGUFTensor(name: $0.0, type: $0.0.hasSuffix("_b.weight") ? .q8_0 : .f32, shape: $0.1) },
+          metadata: metadata, to: path
+        ) { tensor, emit in
+          let numbers = tensors.first { $0.0 == tensor.name }!.2
+          if tensor.type == .f32 { return try numbers.withUnsafeBytes(emit) }
+          // Blocks of 32 with the scale 1.
+          for start in stride(from: 0, to: numbers.count, by: 32) {
+            try [Float(1).half].withUnsafeBytes(emit)
+            try numbers[start..<(start + 32)].map { Int8($0) }.withUnsafeBytes(emit)
+          }
         }
       }
+      try write(tensors, to: folder + "/model.gguf")
       let error = #expect(throws: ModelError.self) {
         try CheckpointConversion.writeFolder(from: folder + "/model.gguf", to: folder + "/none", type: nil)
       }
@@ -132,6 +135,17 @@ import Testing
       let back = try WeightFiles(path: folder + "/back")
       #expect(back.tensor(name)?.shape == [128, 32])
       #expect(floats(back, name) == numbers.map(Double.init))
+
+      // Used from the file they are joined, too, and that is said.
+      let others = [
+        ("blk.0.attn_norm", [64]), ("blk.0.attn_q", [80, 64]), ("blk.0.attn_kv_a_mqa", [40, 64]),
+        ("blk.0.attn_kv_a_norm", [32]), ("blk.0.attn_output", [64, 64]), ("blk.0.ffn_norm", [64]),
+        ("blk.0.ffn_gate", [64, 64]), ("blk.0.ffn_up", [64, 64]), ("blk.0.ffn_down", [64, 64]), ("output_norm", [64]),
+        ("output", [1, 64]),
+      ].map { ($0 + ".weight", $1, [Float](repeating: 0, count: $1.reduce(1, *))) }
+      try write(tensors + others, to: folder + "/whole.gguf")
+      let notices = try PretrainedModel(path: folder + "/whole.gguf").weights().notices
+      #expect(notices.contains { $0.contains("attn_k_b") && $0.contains("bfloat16") }, "\(notices)")
     }
   }
 

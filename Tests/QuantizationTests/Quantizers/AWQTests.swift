@@ -24,18 +24,18 @@ import Testing
     func isRounded(_ parameter: Parameter) -> Bool { parameter.role == .matrix && parameter.shape[-1] % 32 == 0 }
     let rounded = Set(parameters.filter(isRounded).map(\.name))
     let scaled = try awq.scaled(
-      pretrained.model, binding, calibration, scheme, applies: rounded.contains, writable: { _ in true },
-      backend: backend)
+      pretrained.model, binding, calibration, scheme, rounded: rounded,
+      writable: Set(parameters.map(\.name)), backend: backend)
     let changed = scaled.values.keys.sorted()
     #expect(changed.contains { $0.contains("up_proj") })
     // The logits of the scaled model, rounded, against those of the plain one, rounded.
-    func logits(_ round: (Parameter, [Float]) -> IntegerMatrix, _ values: [String: [Float]]) throws -> [Double] {
+    func logits(_ round: (Parameter, [Float]) throws -> IntegerMatrix, _ values: [String: [Float]]) throws -> [Double] {
       var replaced: [String: (form: StoredForm, value: TensorData)] = [:]
       for (parameter, value) in zip(parameters, binding.values) {
         let floats = values[parameter.name] ?? value.floats
         replaced[parameter.name] =
           isRounded(parameter)
-          ? (.blocks(.int4(group: 32)), round(parameter, floats).blocks)
+          ? (.blocks(.int4(group: 32)), try round(parameter, floats).blocks)
           : (.dense(.float32), TensorData(floats, shape: parameter.shape))
       }
       return try binding.replacing(replaced, in: pretrained.model)
@@ -45,8 +45,8 @@ import Testing
     let plain = ModelQuantizer(scheme)
     var quantizer = plain
     quantizer.method = .awq(scaled)
-    let nearest = relativeError(try logits({ plain.integers($0, $1) }, [:]), original)
-    let found = relativeError(try logits({ quantizer.integers($0, $1) }, scaled.values), original)
+    let nearest = relativeError(try logits({ try plain.integers($0, $1) }, [:]), original)
+    let found = relativeError(try logits({ try quantizer.integers($0, $1) }, scaled.values), original)
     #expect(found < nearest, "\(found) and \(nearest)")
   }
 }

@@ -44,7 +44,7 @@ import Testing
     gptq.isOrdered = ordered
     try weights.withUnsafeBufferPointer { values in
       let nearest = IntegerMatrix(rounding: values, rows: 8, columns: 64, scheme)
-      let found = try #require(gptq.quantized(values, rows: 8, columns: 64, hessian: hessian, scheme))
+      let found = try #require(try gptq.quantized(values, rows: 8, columns: 64, hessian: hessian, scheme))
       #expect(error(found, weights, hessian) < 0.5 * error(nearest, weights, hessian))
     }
   }
@@ -56,18 +56,18 @@ import Testing
     let scheme = IntegerMatrix.Scheme(bits: 4, group: 32, isSymmetric: false)
     try weights.withUnsafeBufferPointer { values in
       let nearest = IntegerMatrix(rounding: values, rows: 4, columns: 32, scheme)
-      let found = try #require(GPTQ().quantized(values, rows: 4, columns: 32, hessian: identity, scheme))
+      let found = try #require(try GPTQ().quantized(values, rows: 4, columns: 32, hessian: identity, scheme))
       #expect(found.codes == nearest.codes)
     }
   }
 
-  @Test func aHessianThatIsNoneIsRefused() {
+  @Test func aHessianThatIsNoneIsRefused() throws {
     let weights = [Float](repeating: 1, count: 32)
     let scheme = IntegerMatrix.Scheme(bits: 8, group: nil, isSymmetric: true)
     let hessian = [Double](repeating: .nan, count: 32 * 32)
     #expect(
-      weights.withUnsafeBufferPointer {
-        GPTQ().quantized($0, rows: 1, columns: 32, hessian: hessian, scheme) == nil
+      try weights.withUnsafeBufferPointer {
+        try GPTQ().quantized($0, rows: 1, columns: 32, hessian: hessian, scheme) == nil
       })
   }
 }

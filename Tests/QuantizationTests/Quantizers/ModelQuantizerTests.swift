@@ -32,13 +32,11 @@ import Testing
       let calibration = try Calibration(
         pretrained.model, binding, text: Self.text, window: 16, limit: 4, backend: backend)
       #expect(calibration.names == pretrained.model.parameters.filter { $0.role == .matrix }.map(\.name).sorted())
-      quantizer.method =
-        method == .gptq
-        ? .gptq(GPTQ(), calibration)
-        : .awq(
-          try AWQ().scaled(
-            pretrained.model, binding, calibration, scheme, applies: { matrices[$0] != nil },
-            writable: { files.tensor($0) != nil }, backend: backend))
+      if method == .gptq {
+        quantizer.method = .gptq(GPTQ(), calibration)
+      } else {
+        try quantizer.scale(AWQ(), pretrained, files, binding, calibration, backend: backend)
+      }
     }
     let tokens = Array(Self.text.prefix(12))
     let original = try binding.logits(of: tokens, pretrained.model, exact: true, backend: backend)
@@ -49,12 +47,66 @@ import Testing
       let again = try PretrainedModel(path: folder + "/result")
       let read = try again.weights()
       for (parameter, value) in zip(read.store.parameters, read.values) where matrices[parameter.name] != nil {
-        let expected = quantizer.integers(parameter, values[parameter.name]!.floats).blocks
+        let expected = try quantizer.integers(parameter, values[parameter.name]!.floats).blocks
         #expect(value.integers == expected.integers, "\(parameter.name)")
       }
       let logits = try read.logits(of: tokens, again.model, exact: true, backend: backend)
       #expect(relativeError(logits, original) < (scheme == Self.int4 ? 0.25 : 0.03))
       #expect(logits != original)
+    }
+  }
+
+  /// Files of models that also see have names of their own for the tensors of the text's model.
+  @Test func tensorsOfOtherNamesAreScaled() throws {
+    let path = Checkpoint.models + "/families/gemma3"
+    let pretrained = try PretrainedModel(path: path)
+    let files = try WeightFiles(path: path)
+    let binding = try pretrained.weights(.float32)
+    let backend = CPUBackend(threads: 1)
+    let calibration = try Calibration(
+      pretrained.model, binding, text: Self.text, window: 16, limit: 4, backend: backend)
+    var quantizer = ModelQuantizer(Self.int4)
+    try quantizer.scale(AWQ(), pretrained, files, binding, calibration, backend: backend)
+    let changed = quantizer.changed
+    #expect(changed.keys.contains { $0.hasSuffix("input_layernorm.weight") }, "\(changed.keys.sorted())")
+    let tokens = Array(Self.text.prefix(12))
+    let original = try binding.logits(of: tokens, pretrained.model, exact: true, backend: backend)
+    try withTemporaryFolder { folder in
+      try CompressedCheckpoint.write(pretrained, files, quantizer, to: folder + "/result")
+      let again = try PretrainedModel(path: folder + "/result")
+      let read = try again.weights()
+      for (parameter, value) in zip(read.store.parameters, read.values) where parameter.role == .vector {
+        if let expected = changed[parameter.name] { #expect(value.floats == expected, "\(parameter.name)") }
+      }
+      let logits = try read.logits(of: tokens, again.model, exact: true, backend: backend)
+      #expect(relativeError(logits, original) < 0.25)
+    }
+  }
+
+  @Test func workEndsWhereTheCheckThrows() throws {
+    struct Asked: Error {}
+    let pretrained = try PretrainedModel(path: Self.path)
+    let binding = try pretrained.weights(.float32)
+    let backend = CPUBackend(threads: 1)
+    let calibration = try Calibration(
+      pretrained.model, binding, text: Self.text, window: 16, limit: 4, backend: backend)
+    #expect(throws: Asked.self) {
+      try Calibration(
+        pretrained.model, binding, text: Self.text, window: 16, limit: 4, backend: backend, check: { throw Asked() })
+    }
+    let (parameter, value) = try #require(
+      zip(binding.store.parameters, binding.values).first { $0.0.name.hasSuffix("o_proj.weight") })
+    var quantizer = ModelQuantizer(Self.int4)
+    for method in [ModelQuantizer.Method.nearest, .gptq(GPTQ(), calibration)] {
+      quantizer.method = method
+      quantizer.check = {}
+      _ = try quantizer.integers(parameter, value.floats)
+      quantizer.check = { throw Asked() }
+      #expect(throws: Asked.self) { try quantizer.integers(parameter, value.floats) }
+    }
+    let files = try WeightFiles(path: Self.path)
+    #expect(throws: Asked.self) {
+      try quantizer.scale(AWQ(), pretrained, files, binding, calibration, backend: backend)
     }
   }
 

@@ -3,16 +3,9 @@
 //
 // Invariant: nothing of it is left when the object is gone: the port is closed and every connection with it.
 
+import Core
 import Dispatch
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// The head of a request (bodies are not read).
 package struct LocalRequest: Sendable {

@@ -1,6 +1,6 @@
 // Decoding by a chain of steps over the spellings of tokens.
 
-struct ChainDecoder: TokenDecoder {
+struct ChainDecoder: SteadyingDecoder {
   private let spellings: TokenTable
   private let skipped: Set<Int32>
   private var states: [DecodingState]
@@ -20,6 +20,8 @@ struct ChainDecoder: TokenDecoder {
     states = steps[..<cut].enumerated().map { DecodingState($0.element, isFused: $0.offset > fuse ?? .max) }
     tail = steps[cut...].map { DecodingState($0, isFused: true) }
   }
+
+  var isSteady: Bool { !collects && states.allSatisfy(\.isSteady) }
 
   mutating func push(_ token: Int32, into bytes: inout [UInt8]) {
     guard token >= 0, Int(token) < spellings.count, !skipped.contains(token) else { return }

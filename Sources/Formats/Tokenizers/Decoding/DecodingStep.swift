@@ -39,6 +39,17 @@ struct DecodingState: Sendable {
     self.isFused = isFused
   }
 
+  /// Whether what this gives for a token depends on that token alone.
+  var isSteady: Bool {
+    switch step {
+    case .byteLevel, .fuse, .replace: true
+    case .metaspace, .wordPiece, .spaced: count > 0
+    case .bytePairs, .connectionist: false
+    case .byteFallback: held.isEmpty
+    case .strip(_, let start, let stop): !isFused || stop == 0 && stripped >= start && held.isEmpty
+    }
+  }
+
   /// Takes one token and gives what has become certain to `emit`, token by token.
   mutating func push(_ token: [UInt8], _ emit: ([UInt8]) -> Void) {
     defer { count += 1 }

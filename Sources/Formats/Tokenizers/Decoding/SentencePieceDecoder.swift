@@ -23,7 +23,7 @@ struct SentencePieceDecoding: Sendable {
   private static let spaces = TextPattern.literal(SentencePieceNormalizer.space)
 }
 
-struct SentencePieceDecoder: TokenDecoder {
+struct SentencePieceDecoder: SteadyingDecoder {
   private let decoding: SentencePieceDecoding
   private let spellings: TokenTable
   private let skipped: Set<Int32>
@@ -35,6 +35,8 @@ struct SentencePieceDecoder: TokenDecoder {
     self.spellings = spellings
     self.skipped = skipped
   }
+
+  var isSteady: Bool { !isAtStart && pending.isEmpty }
 
   mutating func push(_ token: Int32, into bytes: inout [UInt8]) {
     guard token >= 0, Int(token) < spellings.count, !skipped.contains(token) else { return }

@@ -24,7 +24,7 @@ public enum TokenizerFile {
     let path = try file(at: path)
     do throws(FormatsError) {
       if path.hasSuffix(".tiktoken") { return try TiktokenFile.read(path: path, named: splitRule) }
-      if path.hasSuffix(".gguf") { return try GGUFTokenizer.read(metadata: GGUFFile(path: path).metadata) }
+      if path.namesGGUF { return try GGUFTokenizer.read(metadata: GGUFFile(path: path).metadata) }
       let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
       if path.hasSuffix("vocab.txt") || path.hasSuffix("vocab.json") {
         return try vocabulary(VocabularyFiles(folder: folder), folder, isWordPiece: path.hasSuffix(".txt"))
@@ -60,7 +60,7 @@ public enum TokenizerFile {
     let contents = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
     let found =
       names.first { contents.contains($0) } ?? contents.first { $0.hasSuffix(".tiktoken") }
-      ?? contents.first { $0.hasSuffix(".gguf") }
+      ?? contents.first(where: \.namesGGUF)
     guard let found else {
       throw FormatsError(
         .missing, "The folder '\(path)' has no tokenizer: \(names.joined(separator: ", ")), *.tiktoken or *.gguf.")

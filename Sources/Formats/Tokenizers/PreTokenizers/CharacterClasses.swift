@@ -12,7 +12,7 @@ struct CharacterClass {
   static let number: UInt8 = 16  // N
   static let space: UInt8 = 32  // White_Space
   static let newline: UInt8 = 64  // CR, LF; they are also space
-  static let punctuation: UInt8 = 128  // P, and the symbols among ASCII
+  static let punctuation: UInt8 = 128  // P as of Unicode 8, and the symbols among ASCII
 
   static let letter = upper | lower | uncased
 }
@@ -56,19 +56,21 @@ enum CharacterClasses {
     }
   }
 
+  /// Punctuation is what `tokenizers` takes for it: its list is that of Unicode 8, in which U+166D and U+111C9 still were some.
   private static func classify(_ value: UInt32) -> UInt8 {
     guard let scalar = Unicode.Scalar(value) else { return 0 }
     switch scalar.properties.generalCategory {
     case .uppercaseLetter, .titlecaseLetter: return CharacterClass.upper
     case .lowercaseLetter: return CharacterClass.lower
     case .modifierLetter, .otherLetter: return CharacterClass.uncased
-    case .nonspacingMark, .spacingMark, .enclosingMark: return CharacterClass.mark
+    case .nonspacingMark, .spacingMark, .enclosingMark:
+      return CharacterClass.mark | (value == 0x111C9 ? CharacterClass.punctuation : 0)
     case .decimalNumber, .letterNumber, .otherNumber: return CharacterClass.number
     case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
       .finalPunctuation, .otherPunctuation:
-      return CharacterClass.punctuation
+      return scalar.properties.age.map { $0.major <= 8 } ?? false ? CharacterClass.punctuation : 0
     case .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol:
-      return value < 0x80 ? CharacterClass.punctuation : 0
+      return value < 0x80 || value == 0x166D ? CharacterClass.punctuation : 0
     default:
       guard scalar.properties.isWhitespace else { return 0 }
       return value == 10 || value == 13 ? CharacterClass.space | CharacterClass.newline : CharacterClass.space

@@ -3,13 +3,7 @@
 // Invariant: there is always a candidate. Which ones are kept never depends on their order: of tokens that are equally likely the
 // first ones are.
 
-#if canImport(Glibc)
-  private import Glibc
-#elseif canImport(Musl)
-  private import Musl
-#else
-  private import Darwin
-#endif
+private import Core
 
 /// A token that may be chosen.
 struct Candidate {

@@ -7,14 +7,6 @@ package import Core
 internal import FoundationEssentials
 internal import Synchronization
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Writes a TensorBoard event file.
 package final class TensorBoardSink: EventSink {
   private struct State: ~Copyable {

@@ -1,12 +1,6 @@
 // How much memory this process holds.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import Core
 
 enum ProcessMemory {
   /// Bytes resident in memory; nil where the system does not say (it does on Linux).

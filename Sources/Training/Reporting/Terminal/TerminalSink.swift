@@ -8,14 +8,6 @@ package import Core
 internal import FoundationEssentials
 internal import Synchronization
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Shows progress to a person.
 package final class TerminalSink: EventSink {
   /// How to show it.
@@ -133,13 +125,7 @@ package final class TerminalSink: EventSink {
     text.withUTF8 { bytes in
       var rest = UnsafeRawBufferPointer(bytes)
       while let base = rest.baseAddress, rest.count > 0 {
-        #if canImport(Glibc)
-          let written = Glibc.write(STDERR_FILENO, base, rest.count)
-        #elseif canImport(Musl)
-          let written = Musl.write(STDERR_FILENO, base, rest.count)
-        #else
-          let written = Darwin.write(STDERR_FILENO, base, rest.count)
-        #endif
+        let written = Core.write(STDERR_FILENO, base, rest.count)
         if written <= 0 {
           if written < 0, errno == EINTR { continue }
           return

@@ -1,16 +1,9 @@
 // Beam search against looking at all texts, on small random models.
 
+import Core
 import Models
 import Support
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite struct BeamSearchTests {
   private static let vocabulary = 5

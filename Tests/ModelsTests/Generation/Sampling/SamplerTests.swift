@@ -5,14 +5,6 @@ import Models
 import Support
 import Testing
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 @Suite struct SamplerTests {
   /// Pearson's statistic is far from its mean, the degrees of freedom, with a probability of about 1e-6 (Wilson and Hilferty).
   private static func isFar(_ statistic: Double, _ freedom: Int) -> Bool {

@@ -8,14 +8,6 @@ import Models
 import Support
 import Testing
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 @Suite struct SamplingRulesTests {
   /// The distribution as a dictionary of probabilities.
   private static func distribution(

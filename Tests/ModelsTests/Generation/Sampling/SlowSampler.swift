@@ -1,14 +1,7 @@
 // The rules of sampling, slowly and obviously right: a dictionary of tokens and logits in Double, and a full sort for each rule.
 
+import Core
 import Models
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// What the rules leave of logits.
 struct SlowSampler {
