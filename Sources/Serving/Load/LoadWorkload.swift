@@ -5,14 +5,6 @@
 internal import Core
 internal import Formats
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// One request before it is written down.
 package struct LoadRequest: Sendable, Equatable {
   /// Seconds after the start; nil: as the rate says.

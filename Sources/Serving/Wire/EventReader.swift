@@ -1,14 +1,7 @@
 // Server-sent events out of the bytes of a stream (WHATWG HTML, "Server-sent events"), each whole.
 
+internal import Core
 package import NIOCore
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// Cuts a stream into events. The bytes of all that it gives are the bytes that it was given.
 package struct EventReader {

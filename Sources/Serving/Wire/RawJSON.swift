@@ -5,14 +5,6 @@
 
 internal import Core
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// Bytes of JSON, valid while the buffer is.
 package struct RawJSON {
   package struct Member {

@@ -5,15 +5,8 @@
 //
 // Invariant: the parts do not depend on how the bytes were cut.
 
+internal import Core
 package import NIOCore
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The beginning of a reply.
 package struct ReplyHead {
