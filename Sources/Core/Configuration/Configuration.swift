@@ -42,9 +42,10 @@ extension Configuration {
   ///   - key: the key of the setting in this group.
   ///   - requirement: what the value must be, to be read after the value, as in "must be a divisor of 384".
   public func check(
-    _ condition: Bool, _ key: String, _ value: some CustomStringConvertible, _ requirement: String
+    _ condition: Bool, _ key: @autoclosure () -> String, _ value: @autoclosure () -> some CustomStringConvertible,
+    _ requirement: @autoclosure () -> String
   ) -> ConfigurationProblem? {
-    condition ? nil : ConfigurationProblem(path: key, value: value.description, problem: requirement)
+    condition ? nil : ConfigurationProblem(path: key(), value: value().description, problem: requirement())
   }
 }
 

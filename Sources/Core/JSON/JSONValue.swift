@@ -106,6 +106,34 @@ public struct JSONNumber: Sendable, Equatable {
     return value.magnitude <= 0x1p53 ? T(exactly: value) : nil
   }
 
+  /// Whether the text is JSON as well: `[-]digits[.digits][e[+-]digits]`, without a leading 0.
+  var isPlain: Bool {
+    var text = text
+    return text.withUTF8 { bytes in
+      var position = 0
+      func next() -> UInt8 { position < bytes.count ? bytes[position] : 0 }
+      func digits() -> Int {
+        let start = position
+        while case UInt8(ascii: "0")...UInt8(ascii: "9") = next() { position += 1 }
+        return position - start
+      }
+      if next() == UInt8(ascii: "-") { position += 1 }
+      let leading = next()
+      let whole = digits()
+      if whole == 0 || (leading == UInt8(ascii: "0") && whole > 1) { return false }
+      if next() == UInt8(ascii: ".") {
+        position += 1
+        if digits() == 0 { return false }
+      }
+      if next() | 0x20 == UInt8(ascii: "e") {
+        position += 1
+        if next() == UInt8(ascii: "-") || next() == UInt8(ascii: "+") { position += 1 }
+        if digits() == 0 { return false }
+      }
+      return position == bytes.count
+    }
+  }
+
   private var hexadecimal: (negative: Bool, magnitude: UInt64)? {
     var digits = text[...]
     let negative = digits.first == "-"
@@ -120,7 +148,9 @@ public struct JSONObject: Sendable, Equatable, Sequence {
   /// The keys, in order.
   public private(set) var keys: [String] = []
   private var values: [JSONValue] = []
+  /// Where keys stand; empty as long as there are few, which are compared one by one.
   private var positions: [String: Int] = [:]
+  private static let few = 16
 
   public init() {}
 
@@ -134,19 +164,18 @@ public struct JSONObject: Sendable, Equatable, Sequence {
 
   /// The value of a key. Setting appends a new key at the end; setting nil removes the key.
   public subscript(key: String) -> JSONValue? {
-    get { positions[key].map { values[$0] } }
+    get { position(of: key).map { values[$0] } }
     set {
-      switch (positions[key], newValue) {
+      switch (position(of: key), newValue) {
       case (let position?, let value?):
         values[position] = value
       case (nil, let value?):
-        positions[key] = keys.count
-        keys.append(key)
-        values.append(value)
+        add(key, value)
       case (let position?, nil):
         keys.remove(at: position)
         values.remove(at: position)
-        positions = Dictionary(uniqueKeysWithValues: keys.enumerated().map { ($1, $0) })
+        positions = [:]
+        if keys.count > Self.few { index() }
       case (nil, nil):
         break
       }
@@ -155,6 +184,11 @@ public struct JSONObject: Sendable, Equatable, Sequence {
 
   /// Appends a member, looking its key up only once; false, with nothing kept of it, if the key is there already.
   mutating func append(_ key: String, _ value: JSONValue) -> Bool {
+    if keys.count <= Self.few {
+      if keys.contains(key) { return false }
+      add(key, value)
+      return true
+    }
     if let former = positions.updateValue(keys.count, forKey: key) {
       positions[key] = former
       return false
@@ -163,6 +197,19 @@ public struct JSONObject: Sendable, Equatable, Sequence {
     values.append(value)
     return true
   }
+
+  private func position(of key: String) -> Int? {
+    keys.count <= Self.few ? keys.firstIndex(of: key) : positions[key]
+  }
+
+  /// Appends a member whose key is new.
+  private mutating func add(_ key: String, _ value: JSONValue) {
+    keys.append(key)
+    values.append(value)
+    if keys.count > Self.few + 1 { positions[key] = keys.count - 1 } else if keys.count > Self.few { index() }
+  }
+
+  private mutating func index() { positions = Dictionary(uniqueKeysWithValues: keys.enumerated().map { ($1, $0) }) }
 
   public func makeIterator() -> some IteratorProtocol<(String, JSONValue)> { zip(keys, values).makeIterator() }
 

@@ -6,29 +6,35 @@
 extension JSONValue {
   /// Compact JSON on one line, without a line break at the end.
   public var json: String {
+    String(decoding: jsonBytes, as: UTF8.self)
+  }
+
+  /// The same as UTF-8.
+  package var jsonBytes: [UInt8] {
     var writer = JSONWriter(json5: false)
+    writer.bytes.reserveCapacity(512)
     writer.compact(self)
-    return writer.text
+    return writer.bytes
   }
 
   /// Indented JSON, one member a line, ending in a line break.
   public var indentedJSON: String {
     var writer = JSONWriter(json5: false)
     writer.indented(self, level: 0)
-    return writer.text + "\n"
+    return String(decoding: writer.bytes, as: UTF8.self) + "\n"
   }
 
   /// Indented JSON5, one member a line (short lists on one line), ending in a line break.
   public var json5: String {
     var writer = JSONWriter(json5: true)
     writer.indented(self, level: 0)
-    return writer.text + "\n"
+    return String(decoding: writer.bytes, as: UTF8.self) + "\n"
   }
 }
 
 private struct JSONWriter {
   let json5: Bool
-  var text = ""
+  var bytes: [UInt8] = []
 
   /// The longest list that is kept on one line, in characters.
   static let lineLength = 80
@@ -36,25 +42,25 @@ private struct JSONWriter {
   mutating func compact(_ value: JSONValue) {
     let separator = json5 ? ", " : ","
     switch value {
-    case .null: text += "null"
-    case .bool(let value): text += value ? "true" : "false"
+    case .null: write("null")
+    case .bool(let value): write(value ? "true" : "false")
     case .string(let value): string(value)
     case .number(let value): number(value)
     case .array(let elements):
-      text += "["
+      write("[")
       for (index, element) in elements.enumerated() {
-        if index > 0 { text += separator }
+        if index > 0 { write(separator) }
         compact(element)
       }
-      text += "]"
+      write("]")
     case .object(let object):
-      text += json5 && !object.isEmpty ? "{ " : "{"
+      write(json5 && !object.isEmpty ? "{ " : "{")
       for (index, (name, value)) in object.enumerated() {
-        if index > 0 { text += separator }
+        if index > 0 { write(separator) }
         key(name)
         compact(value)
       }
-      text += json5 && !object.isEmpty ? " }" : "}"
+      write(json5 && !object.isEmpty ? " }" : "}")
     }
   }
 
@@ -63,37 +69,37 @@ private struct JSONWriter {
     let outer = String(repeating: "  ", count: level)
     switch value {
     case .object(let object) where !object.isEmpty:
-      text += "{\n"
+      write("{\n")
       for (index, (name, value)) in object.enumerated() {
-        text += inner
+        write(inner)
         key(name)
         indented(value, level: level + 1)
-        text += json5 || index + 1 < object.count ? ",\n" : "\n"
+        write(json5 || index + 1 < object.count ? ",\n" : "\n")
       }
-      text += outer + "}"
+      write(outer + "}")
     case .array(let elements) where !elements.isEmpty:
       var line = JSONWriter(json5: json5)
       line.compact(value)
       let hasObjects = elements.contains { $0.object?.isEmpty == false }
-      if !hasObjects, line.text.utf8.count <= Self.lineLength {
-        text += line.text
+      if !hasObjects, line.bytes.count <= Self.lineLength {
+        bytes += line.bytes
         return
       }
-      text += "[\n"
+      write("[\n")
       for (index, element) in elements.enumerated() {
-        text += inner
+        write(inner)
         indented(element, level: level + 1)
-        text += json5 || index + 1 < elements.count ? ",\n" : "\n"
+        write(json5 || index + 1 < elements.count ? ",\n" : "\n")
       }
-      text += outer + "]"
+      write(outer + "]")
     case .object, .array, .string, .number, .bool, .null:
       compact(value)
     }
   }
 
   private mutating func key(_ name: String) {
-    if json5, isIdentifier(name) { text += name } else { string(name) }
-    text += json5 ? ": " : ":"
+    if json5, isIdentifier(name) { write(name) } else { string(name) }
+    write(json5 ? ": " : ":")
   }
 
   private func isIdentifier(_ name: String) -> Bool {
@@ -108,35 +114,56 @@ private struct JSONWriter {
     }
   }
 
+  private mutating func write(_ text: String) { bytes.append(contentsOf: text.utf8) }
+
   private mutating func number(_ value: JSONNumber) {
-    if json5 {
-      text += value.text
-    } else if let plain = try? JSONValue(parsing: value.text), case .number = plain {
-      text += value.text
+    if json5 || value.isPlain {
+      write(value.text)
     } else if let integer = value.integer(Int.self) {
-      text += String(integer)
+      write(String(integer))
     } else {
       let double = value.double
-      text += double.isFinite ? JSONNumber(double).text : "null"
+      write(double.isFinite ? JSONNumber(double).text : "null")
     }
   }
 
+  /// Runs of what stands for itself are copied.
   private mutating func string(_ value: String) {
-    text += "\""
-    for scalar in value.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      // The two line separators are legal in JSON, but end a line for some readers of JSON lines.
-      case "\u{0}"..<"\u{20}", "\u{7F}", "\u{2028}", "\u{2029}":
-        let digits = String(scalar.value, radix: 16)
-        text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: text.unicodeScalars.append(scalar)
+    bytes.append(UInt8(ascii: "\""))
+    var value = value
+    value.withUTF8 { text in
+      var (start, index) = (0, 0)
+      while index < text.count {
+        let byte = text[index]
+        var length = 1
+        let escape: String
+        switch byte {
+        case UInt8(ascii: "\""): escape = "\\\""
+        case UInt8(ascii: "\\"): escape = "\\\\"
+        case 0x0A: escape = "\\n"
+        case 0x0D: escape = "\\r"
+        case 0x09: escape = "\\t"
+        case 0..<0x20, 0x7F: escape = Self.escape(UInt32(byte))
+        // The two line separators U+2028 and U+2029 are legal in JSON, but end a line for some readers of JSON lines.
+        case 0xE2 where text[index + 1] == 0x80 && text[index + 2] & 0xFE == 0xA8:
+          length = 3
+          escape = Self.escape(0x2000 | UInt32(text[index + 2]) - 0x80)
+        default:
+          index += 1
+          continue
+        }
+        bytes.append(contentsOf: text[start..<index])
+        write(escape)
+        index += length
+        start = index
       }
+      bytes.append(contentsOf: text[start...])
     }
-    text += "\""
+    bytes.append(UInt8(ascii: "\""))
+  }
+
+  private static func escape(_ scalar: UInt32) -> String {
+    let digits = String(scalar, radix: 16)
+    return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
   }
 }

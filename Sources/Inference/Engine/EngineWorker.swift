@@ -6,20 +6,28 @@ internal import Models
 
 /// An engine without its thread. Not for concurrent use.
 final class EngineWorker {
-  /// A request that has not ended.
-  private struct Active {
-    var request: GenerationRequest
+  /// A request that has not ended. A class: it is looked up for each token and must not be copied.
+  private final class Active {
+    let request: GenerationRequest
     var sampler: Sampler
     var text: TextStream
-    var receiver: InferenceEngine.Receiver
+    let receiver: InferenceEngine.Receiver
     var times: RequestTimes
     var cached = 0
     var written = 0
     /// What the last token said: the end, by a stop string or not.
     var stop: String?
 
+    init(
+      _ request: GenerationRequest, _ sampler: Sampler, _ text: TextStream,
+      _ receiver: @escaping InferenceEngine.Receiver, arrived: Double
+    ) {
+      (self.request, self.sampler, self.text, self.receiver) = (request, sampler, text, receiver)
+      times = RequestTimes(arrived: arrived)
+    }
+
     /// Takes a token that the sampler has accepted into the text: the text that is certain, and whether it ends here.
-    mutating func take(_ token: Int32) -> (text: String, isEnd: Bool) {
+    func take(_ token: Int32) -> (text: String, isEnd: Bool) {
       written += 1
       var isEnd = sampler.ends.contains(token)
       var piece = ""
@@ -39,6 +47,8 @@ final class EngineWorker {
   private let tokenizer: any Tokenizer
   private let ends: Set<Int32>
   private var active: [InferenceEngine.ID: Active] = [:]
+  /// Ends that receivers are not yet told of: whoever knows of one shall find it in the statistics.
+  private var untold: [(receiver: InferenceEngine.Receiver, end: GenerationEnd)] = []
   private let workspace = SamplingWorkspace()
   private let clock = MonotonicClock()
 
@@ -68,12 +78,10 @@ final class EngineWorker {
     var sampler = Sampler(
       request.sampling, ends: ends, stream: request.stream, constraint: request.constraint, tokenizer: tokenizer)
     sampler.begin(after: request.prompt)
-    var new = Active(
-      request: request, sampler: sampler,
-      text: TextStream(
-        tokenizer, request.sampling, after: request.prompt, skippingSpecials: request.skipsSpecials),
-      receiver: receiver, times: RequestTimes(arrived: now))
-    guard let (old, isEnd) = repeated(request.written, &new) else {
+    let text = TextStream(
+      tokenizer, request.sampling, after: request.prompt, skippingSpecials: request.skipsSpecials)
+    let new = Active(request, sampler, text, receiver, arrived: now)
+    guard let (old, isEnd) = repeated(request.written, new) else {
       return receiver(.refused(.invalid("The tokens that were written before do not fit what the answer is held to.")))
     }
     active[id] = new
@@ -91,7 +99,7 @@ final class EngineWorker {
   }
 
   /// Takes the tokens that an answer begins with: what its receiver is told, and whether they end it; nil if they cannot be.
-  private func repeated(_ tokens: [Int32], _ new: inout Active) -> (events: [GenerationEvent], isEnd: Bool)? {
+  private func repeated(_ tokens: [Int32], _ new: Active) -> (events: [GenerationEvent], isEnd: Bool)? {
     var events: [GenerationEvent] = []
     for token in tokens {
       guard new.sampler.allows(token, vocabulary: runner.vocabulary) else { return nil }
@@ -145,19 +153,19 @@ final class EngineWorker {
 
   /// Chooses the next token of a text and tells its receiver.
   private func choose(_ id: InferenceEngine.ID, _ logits: UnsafeBufferPointer<Float>) -> (token: Int32, isEnd: Bool)? {
-    guard let index = active.index(forKey: id) else { return nil }
+    guard let request = active[id] else { return nil }
     let choice: TokenChoice
     do {
-      choice = try active.values[index].sampler.next(logits, in: workspace)
+      choice = try request.sampler.next(logits, in: workspace)
     } catch {
       fail(id, error.message)
       return nil
     }
     let now = clock.seconds
-    let (text, isEnd) = active.values[index].take(choice.token)
-    if active.values[index].times.firstToken == nil { active.values[index].times.firstToken = now }
-    active.values[index].times.lastToken = now
-    active.values[index].receiver(.token(choice, text: text))
+    let (text, isEnd) = request.take(choice.token)
+    if request.times.firstToken == nil { request.times.firstToken = now }
+    request.times.lastToken = now
+    request.receiver(.token(choice, text: text))
     return (choice.token, isEnd)
   }
 
@@ -184,10 +192,9 @@ final class EngineWorker {
         active.removeValue(forKey: id)?.receiver(.refused(refusal))
       case .started(let id, let cached):
         // Whoever starts again was told and counted before.
-        guard var request = active[id], request.times.started == nil else { continue }
+        guard let request = active[id], request.times.started == nil else { continue }
         statistics.started(prompt: request.request.prompt.count, cached: cached)
         (request.times.started, request.cached) = (now, cached)
-        active[id] = request
         request.receiver(.started(cached: cached))
       case .preempted: statistics.preemptions += 1
       case .ended(let id, let reason): end(id, reason, now)
@@ -196,13 +203,19 @@ final class EngineWorker {
   }
 
   private func end(_ id: InferenceEngine.ID, _ reason: EndReason, _ now: Double) {
-    guard var request = active.removeValue(forKey: id) else { return }
+    guard let request = active.removeValue(forKey: id) else { return }
     request.times.ended = now
     let end = GenerationEnd(
       reason: reason, stop: request.stop, text: request.text.finish(), prompt: request.request.prompt.count,
       cached: request.cached, written: request.written, times: request.times)
     statistics.ended(end)
-    request.receiver(.ended(end))
+    untold.append((request.receiver, end))
+  }
+
+  /// Tells receivers of what has ended, when the statistics have been passed on.
+  func tellEnds() {
+    for (receiver, end) in untold { receiver(.ended(end)) }
+    untold.removeAll(keepingCapacity: true)
   }
 
   private func note() {

@@ -140,6 +140,7 @@ public final class InferenceEngine: Sendable {
       }
       worker.step()
       shared.withLock { $0 = worker.statistics }
+      worker.tellEnds()
       if worker.isStopping && worker.isIdle { break }
     }
     inbox.withLock { $0.hasEnded = true }
