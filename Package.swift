@@ -17,9 +17,10 @@ let network: [Target.Dependency] = [
 
 // Of `Serving`.
 let server: [Target.Dependency] = [
+  .product(name: "Crypto", package: "swift-crypto"),
   .product(name: "NIOCore", package: "swift-nio"),
-  .product(name: "NIOHTTP1", package: "swift-nio"),
   .product(name: "NIOPosix", package: "swift-nio"),
+  .product(name: "NIOSSL", package: "swift-nio-ssl"),
 ]
 
 // Of `Inference`'s scheduler.

@@ -19,9 +19,17 @@ enum Interrupt {
     for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
   }
 
+  private static let reload = Atomic<Int>(0)
+
   /// Returns when somebody asks.
-  static func wait() {
-    while !isAsked { usleep(50_000) }
+  ///
+  /// - Parameter reload: called for each SIGHUP.
+  static func wait(reload: () -> Void = {}) {
+    signal(SIGHUP) { _ in Interrupt.reload.store(1, ordering: .relaxed) }
+    while !isAsked {
+      if Interrupt.reload.exchange(0, ordering: .relaxed) > 0 { reload() }
+      usleep(50_000)
+    }
   }
 
   static var isAsked: Bool { asked.load(ordering: .relaxed) > 0 }

@@ -155,7 +155,9 @@ import Testing
   }
 
   @Test func keysAreAskedFor() async throws {
-    let service = APIService(engine, name: "tiny", template: nil, version: "1", keys: ["one", "two"])
+    let keys: KeysConfiguration = try ConfigurationLoader.load(
+      text: "{ keys: [{ key: 'key-number-one', name: 'one' }, { key: 'key-number-two', name: 'two' }] }", name: "keys")
+    let service = APIService(engine, name: "tiny", template: nil, version: "1", keys: KeyRing(keys))
     let locked = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
     func status(_ path: String, _ key: String?) async throws -> Int {
       var request = HTTPClientRequest(url: "http://127.0.0.1:\(locked.port)\(path)")
@@ -166,7 +168,7 @@ import Testing
       #expect(try await status(path, nil) == 401)
       #expect(try await status(path, "wrong") == 401)
     }
-    #expect(try await status("/v1/models", "two") == 200)
+    #expect(try await status("/v1/models", "key-number-two") == 200)
     #expect(try await status("/health", nil) == 200)
     locked.shutdown()
   }

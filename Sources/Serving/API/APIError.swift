@@ -9,14 +9,19 @@ package struct APIError: Error, Sendable {
     case unauthorized = 401
     case notFound = 404
     case wrongMethod = 405
+    case timeout = 408
     case tooLarge = 413
+    case uriTooLong = 414
+    case expectationFailed = 417
     case tooManyRequests = 429
+    case headTooLarge = 431
     case failed = 500
     case unavailable = 503
 
     var type: String {
       switch self {
-      case .badRequest, .tooLarge, .wrongMethod: "invalid_request_error"
+      case .badRequest, .wrongMethod, .timeout, .tooLarge, .uriTooLong, .expectationFailed, .headTooLarge:
+        "invalid_request_error"
       case .unauthorized: "authentication_error"
       case .notFound: "not_found_error"
       case .tooManyRequests: "rate_limit_error"
@@ -32,6 +37,8 @@ package struct APIError: Error, Sendable {
   package let parameter: String?
   /// What programs tell errors apart by.
   package let code: String?
+  /// Of the reply; the default for what may be tried again is after a second.
+  package var headers: [(String, String)] = []
 
   package init(_ kind: Kind, _ message: String, parameter: String? = nil, code: String? = nil) {
     (self.kind, self.message, self.parameter, self.code) = (kind, message, parameter, code)
@@ -47,8 +54,9 @@ package struct APIError: Error, Sendable {
   }
 
   package var reply: HTTPReply {
-    var reply = HTTPReply(kind.rawValue, "application/json", Array(json.json.utf8))
-    if kind == .tooManyRequests || kind == .unavailable { reply.headers.append(("retry-after", "1")) }
+    var reply = HTTPReply(kind.rawValue, "application/json", json.jsonBytes)
+    reply.headers = headers
+    if headers.isEmpty, kind == .tooManyRequests || kind == .unavailable { reply.headers = [("retry-after", "1")] }
     return reply
   }
 }

@@ -12,8 +12,8 @@ public final class APIService: Sendable {
   /// What the model is called.
   public let name: String
   let template: ChatTemplate?
-  /// Keys of which a request must bring one; empty: none is needed.
-  private let keys: Set<String>
+  /// Keys of which a request must bring one; nil: none is needed.
+  private let keys: KeyRing?
   private let version: String
   /// How the model marks reasoning and calls.
   let family: StreamFamily
@@ -31,7 +31,7 @@ public final class APIService: Sendable {
   ///   - version: of this program.
   package init(
     _ engine: InferenceEngine, name: String, template: ChatTemplate?, family: StreamFamily? = nil, version: String,
-    keys: Set<String> = []
+    keys: KeyRing? = nil
   ) {
     self.family = family ?? StreamFamily(template: template)
     grammars = GrammarCache(engine, markers: self.family.markers)
@@ -50,10 +50,13 @@ public final class APIService: Sendable {
       metrics.count(path: request.path)
       try route(request, responder)
     } catch {
-      metrics.count(error: error.kind.rawValue)
+      refused(error)
       responder.send(request.path.hasPrefix("/v1/messages") ? error.anthropicReply : error.reply)
     }
   }
+
+  /// Counts a reply that is an error.
+  package func refused(_ error: APIError) { metrics.count(error: error.kind.rawValue) }
 
   private func route(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     // Whether the process lives and is ready, and no more, can be asked by anybody: balancers have no keys.
@@ -62,9 +65,13 @@ public final class APIService: Sendable {
     case "/ready":
       if isDraining.withLock({ $0 }) { throw APIError(.unavailable, "The server is being stopped.", code: "stopping") }
       return responder.send(text: "")
-    default: try authenticate(request)
+    default: break
     }
-    switch (request.method, request.path) {
+    // Browsers ask what they may ask before they show a key.
+    if request.method == "OPTIONS" { return try options(request, responder) }
+    try authenticate(request, responder)
+    // The reply to HEAD is that to GET without its body.
+    switch (request.method == "HEAD" ? "GET" : request.method, request.path) {
     case ("POST", "/v1/chat/completions"): try chat(request, responder)
     case ("POST", "/v1/completions"): try complete(request, responder)
     case ("POST", "/v1/responses"): try respond(request, responder)
@@ -95,7 +102,9 @@ public final class APIService: Sendable {
 
   private func unknown(_ request: HTTPRequest) -> APIError {
     if let method = Self.paths[request.path] {
-      return APIError(.wrongMethod, "\(request.path) is asked with \(method), not \(request.method).")
+      var error = APIError(.wrongMethod, "\(request.path) is asked with \(method), not \(request.method).")
+      error.headers = [("allow", Self.allowed(method))]
+      return error
     }
     if request.path.hasPrefix("/v1/models/") {
       let asked = request.path.dropFirst("/v1/models/".count)
@@ -105,20 +114,33 @@ public final class APIService: Sendable {
     return APIError(.notFound, "There is no \(request.path) here. There are: \(known).")
   }
 
-  private func authenticate(_ request: HTTPRequest) throws(APIError) {
-    if keys.isEmpty { return }
-    let bearer = request.headers["authorization"].map { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : $0 }
+  private static func allowed(_ method: String) -> String { (method == "GET" ? "GET, HEAD" : method) + ", OPTIONS" }
+
+  private func options(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    guard let method = request.path == "*" ? "GET, HEAD, POST" : Self.paths[request.path] else {
+      throw unknown(request)
+    }
+    var reply = HTTPReply(204, "", [])
+    reply.headers = [
+      ("allow", Self.allowed(method)), ("access-control-allow-methods", Self.allowed(method)),
+      ("access-control-allow-headers", "authorization, content-type"), ("access-control-max-age", "600"),
+    ]
+    responder.send(reply)
+  }
+
+  /// Lets a request in, if it brings a key where one is needed and has not come too often.
+  private func authenticate(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    guard let keys else { return }
+    let given = request.headers["authorization"].map { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : $0 }
     // Anthropic's clients have a header of their own.
-    let given = bearer ?? request.headers["x-api-key"]
-    // Whether a key is among them takes the same time for all wrong ones of a length.
-    guard let given, keys.contains(where: { Self.same($0, given) }) else {
+    guard let caller = (given ?? request.headers["x-api-key"]).flatMap({ keys.caller($0) }) else {
       throw APIError(
         .unauthorized, "This server needs a key: send it as 'Authorization: Bearer KEY'.", code: "invalid_api_key")
     }
-  }
-
-  private static func same(_ a: String, _ b: String) -> Bool {
-    a.utf8.count == b.utf8.count && zip(a.utf8, b.utf8).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+    responder.caller = caller
+    if request.method != "POST" { return }
+    responder.add(headers: try caller.enter())
+    responder.whenOver { caller.leave() }
   }
 
   // MARK: What endpoints share
@@ -169,6 +191,6 @@ public final class APIService: Sendable {
 }
 
 extension HTTPResponder {
-  func send(json: JSONValue) { send(HTTPReply(200, "application/json", Array(json.json.utf8))) }
+  func send(json: JSONValue) { send(HTTPReply(200, "application/json", json.jsonBytes)) }
   func send(text: String) { send(HTTPReply(200, "text/plain; charset=utf-8", Array(text.utf8))) }
 }

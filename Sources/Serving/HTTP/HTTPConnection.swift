@@ -1,99 +1,216 @@
-// One connection: requests one after another, each whole before it is answered.
+// One connection: requests one after another, each whole before it is answered, the next not read before the answer is out.
+//
+// Invariant: every request gets one answer, or the connection is closed. Nothing that a client sends, or does not send or read,
+// holds memory beyond the limits or the connection beyond its time.
 
 internal import NIOCore
-internal import NIOHTTP1
+internal import NIOPosix
 
-/// Bounds on what a client may send.
-package struct HTTPLimits: Sendable {
-  /// Bytes of a request's body.
-  package var body = 16 << 20
-  /// Seconds without a byte from the client, while no answer is under way, after which a connection is closed.
-  package var idle = 75
+/// What is done with requests.
+package typealias HTTPHandler = @Sendable (HTTPRequest, HTTPResponder) -> Void
 
-  package init() {}
-}
+/// Reads requests and hands them on. Lives on its channel's loop.
+final class HTTPConnection: ChannelDuplexHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
 
-/// Gathers requests and hands them on.
-final class HTTPConnection: ChannelInboundHandler {
-  typealias InboundIn = HTTPServerRequestPart
-  typealias OutboundOut = HTTPServerResponsePart
+  /// Bytes of a body beyond which a request is worked on beside the loop, which others wait for.
+  static let long = 16 << 10
+  /// Bytes of following requests that are taken while one is answered.
+  private static let ahead = 64 << 10
+  /// Seconds in which what a client still sends is thrown away behind an answer that ends the connection: were it closed at once,
+  /// the client's system might throw away the answer.
+  private static let lingering = 2
 
-  private let limits: HTTPLimits
-  private let handle: @Sendable (HTTPRequest, HTTPResponder) -> Void
-  private var head: HTTPRequestHead?
-  private var body: [UInt8] = []
-  private var isTooLarge = false
+  private let server: HTTPServer.Settings
+  private var parser: HTTPParser
+  private var buffer = ByteBuffer()
   private var responder: HTTPResponder?
+  private var context: ChannelHandlerContext?
+  /// The answer on its way is the last.
+  private var isLast = false
+  private var isClosing = false
+  private var isReading = false
+  /// A read was asked for that is not wanted now.
+  private var holdsRead = false
 
-  init(_ limits: HTTPLimits, _ handle: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void) {
-    (self.limits, self.handle) = (limits, handle)
+  /// When the state of now began: waiting, receiving, answering, closing.
+  private var since = NIODeadline.now()
+  private var timer: Scheduled<Void>?
+  /// Bytes handed to the channel, and how many of them had gone out when somebody last looked.
+  private var sent = 0
+  private var gone = 0
+  private var goneSince = NIODeadline.now()
+
+  init(_ server: HTTPServer.Settings) {
+    self.server = server
+    parser = HTTPParser(server.configuration)
+  }
+
+  // MARK: In
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    watch(context)
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    switch unwrapInboundIn(data) {
-    case .head(let head):
-      self.head = head
-      let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
-      isTooLarge = length > limits.body
-      if !isTooLarge { body.reserveCapacity(length) }
-      if head.headers.first(name: "expect")?.lowercased() == "100-continue", !isTooLarge {
-        let go = HTTPResponseHead(version: .http1_1, status: .continue)
-        context.writeAndFlush(wrapOutboundOut(.head(go)), promise: nil)
+    if isClosing { return }
+    var data = unwrapInboundIn(data)
+    if parser.isBetweenRequests && buffer.readableBytes == 0 && responder == nil { since = .now() }
+    if buffer.readableBytes == 0 {
+      buffer = data
+    } else {
+      buffer.writeBuffer(&data)
+    }
+    advance()
+  }
+
+  /// Takes out of the buffer what can be answered now.
+  private func advance() {
+    // An answer may come at once: the loop below goes on with what follows.
+    if isReading { return }
+    isReading = true
+    defer { isReading = false }
+    while responder == nil, !isClosing, buffer.readableBytes > 0, let context {
+      do throws(APIError) {
+        switch try parser.next(&buffer) {
+        case .request(let request, let keepAlive, let isOld)?:
+          begin(request, context, keepAlive: keepAlive, isOld: isOld)
+        case .expectsContinue?:
+          context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
+        case nil: return
+        }
+      } catch {
+        server.refused(error)
+        responder(context, keepAlive: false).send(error.reply)
       }
-      // The rest is not waited for.
-      if isTooLarge {
-        self.head = nil
-        respond(head, context)
-      }
-    case .body(let buffer):
-      guard let head else { return }
-      if body.count + buffer.readableBytes > limits.body {
-        isTooLarge = true
-        self.head = nil
-        return respond(head, context)
-      }
-      if !isTooLarge { body.append(contentsOf: buffer.readableBytesView) }
-    case .end:
-      guard let head else { return }
-      self.head = nil
-      respond(head, context)
+    }
+    if holdsRead, buffer.readableBytes < Self.ahead, !isClosing {
+      holdsRead = false
+      context?.read()
     }
   }
 
-  private func respond(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-    let body = body
-    self.body = []
-    let channel = context.channel
-    let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
-    let responder = HTTPResponder(channel, keepAlive: head.isKeepAlive && !isTooLarge) {
-      loopBound.value.responder = nil
-    }
+  private func begin(_ request: HTTPRequest, _ context: ChannelHandlerContext, keepAlive: Bool, isOld: Bool) {
+    let responder = responder(context, keepAlive: keepAlive, isOld: isOld, hasNoBody: request.method == "HEAD")
+    let handle = server.handle
+    if request.body.count <= Self.long { return handle(request, responder) }
+    responder.aside { handle(request, responder) }
+  }
+
+  private func responder(
+    _ context: ChannelHandlerContext, keepAlive: Bool, isOld: Bool = false, hasNoBody: Bool = false
+  ) -> HTTPResponder {
+    let form = HTTPResponder.Form(
+      keepAlive: keepAlive, isOld: isOld, hasNoBody: hasNoBody, corsOrigin: server.configuration.corsOrigin)
+    let responder = HTTPResponder(
+      NIOLoopBound(self, eventLoop: context.eventLoop), context.eventLoop, server.pool, form)
     self.responder = responder
-    if isTooLarge {
-      return responder.send(
-        APIError(.tooLarge, "The request's body is larger than \(limits.body) bytes, which this server takes.").reply)
+    isLast = !keepAlive
+    return responder
+  }
+
+  // MARK: Out
+
+  /// Sends bytes of the answer under way.
+  func send(_ bytes: ByteBuffer) {
+    guard let context, !isClosing else { return }
+    sent += bytes.readableBytes
+    context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+  }
+
+  /// Sends bytes of a stream; a client that reads too slowly is given up.
+  func stream(_ bytes: ByteBuffer) {
+    send(bytes)
+    guard unread > server.configuration.unread, let context else { return }
+    // Not at once: who writes may hold what whoever is told of the end asks for.
+    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+    context.eventLoop.execute { bound.value.close() }
+  }
+
+  /// The answer is complete.
+  func ended() {
+    responder = nil
+    since = .now()
+    if !isLast { return advance() }
+    guard let context else { return }
+    isClosing = true
+    buffer.clear()
+    if server.hasTLS {
+      context.close(promise: nil)
+    } else {
+      // What the client still sends is read and forgotten.
+      context.close(mode: .output, promise: nil)
+      if holdsRead { context.read() }
     }
-    let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-    var headers: [String: String] = [:]
-    for (name, value) in head.headers { headers[name.lowercased()] = value }
-    handle(
-      HTTPRequest(
-        method: head.method.rawValue, path: String(parts[0]), query: parts.count > 1 ? String(parts[1]) : "",
-        headers: headers, body: body), responder)
+  }
+
+  /// Bytes that the client has not taken yet.
+  private var unread: Int {
+    (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+  }
+
+  private func close() {
+    isClosing = true
+    context?.close(promise: nil)
+  }
+
+  // MARK: The channel
+
+  func read(context: ChannelHandlerContext) {
+    if buffer.readableBytes >= Self.ahead && responder != nil {
+      holdsRead = true
+    } else {
+      context.read()
+    }
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    responder?.disconnected()
-    responder = nil
+    leave()
     context.fireChannelInactive()
   }
 
-  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    // Idle: no answer is under way, and no request has come, or not all of it.
-    if event is IdleStateHandler.IdleStateEvent, responder == nil { context.close(promise: nil) }
-    if case .inputClosed? = event as? ChannelEvent { responder?.disconnected() }
-    context.fireUserInboundEventTriggered(event)
+  func handlerRemoved(context: ChannelHandlerContext) { leave() }
+
+  private func leave() {
+    timer?.cancel()
+    timer = nil
+    context = nil
+    isClosing = true
+    let responder = responder
+    self.responder = nil
+    responder?.disconnected()
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+  // MARK: Time
+
+  /// Looks each second at whether the client has had its time.
+  private func watch(_ context: ChannelHandlerContext) {
+    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+    timer = context.eventLoop.scheduleTask(in: .seconds(1)) { bound.value.look() }
+  }
+
+  private func look() {
+    guard let context else { return }
+    defer { if self.context != nil { watch(context) } }
+    let now = NIODeadline.now()
+    func passed(_ seconds: Int, _ start: NIODeadline) -> Bool { now - start >= .seconds(Int64(seconds)) }
+    let unread = unread
+    if unread == 0 || sent - unread != gone { (gone, goneSince) = (sent - unread, now) }
+    if unread > 0 && passed(server.configuration.idle, goneSince) { return close() }
+    if isClosing { return passed(Self.lingering, since) && unread == 0 ? close() : () }
+    if responder != nil { return }
+    if parser.isBetweenRequests && buffer.readableBytes == 0 {
+      if passed(server.configuration.idle, since) { close() }
+    } else if passed(server.configuration.arrival, since) {
+      let error = APIError(
+        .timeout, "The request did not arrive within \(server.configuration.arrival) seconds.", code: "timeout")
+      server.refused(error)
+      responder(context, keepAlive: false).send(error.reply)
+    }
+  }
 }

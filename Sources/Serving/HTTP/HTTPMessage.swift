@@ -6,9 +6,42 @@ package struct HTTPRequest: Sendable {
   /// Without the query.
   package var path: String
   package var query: String
-  /// By lower-case names.
-  package var headers: [String: String]
+  package var headers: HTTPHeaders
   package var body: [UInt8]
+}
+
+/// The headers of a request. They are looked up in the bytes that came: most are never asked for.
+package struct HTTPHeaders: Sendable {
+  private var bytes: [UInt8] = []
+  private var places: [(name: Range<Int>, value: Range<Int>)] = []
+
+  package init() {}
+
+  package var count: Int { places.count }
+
+  /// The value of the first header of a name.
+  ///
+  /// - Parameter name: in lower case.
+  package subscript(name: String) -> String? { values(name).first }
+
+  /// All of a name, in their order.
+  package func values(_ name: String) -> [String] {
+    places.lazy.filter { bytes[$0.name].elementsEqual(name.utf8) }
+      .map { String(decoding: bytes[$0.value], as: UTF8.self) }
+  }
+
+  /// All, with names in lower case, in their order.
+  package var all: [(name: String, value: String)] {
+    places.map { (String(decoding: bytes[$0.name], as: UTF8.self), String(decoding: bytes[$0.value], as: UTF8.self)) }
+  }
+
+  mutating func append(name: UnsafeRawBufferPointer.SubSequence, value: UnsafeRawBufferPointer.SubSequence) {
+    let start = bytes.count
+    for byte in name { bytes.append((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte) }
+    let middle = bytes.count
+    bytes.append(contentsOf: value)
+    places.append((start..<middle, middle..<bytes.count))
+  }
 }
 
 /// A reply that is known whole.

@@ -1,97 +1,190 @@
 // How an endpoint answers: at once or piece by piece, from any thread.
 //
-// Invariant: what is sent goes out in the order in which it is sent, and nothing follows the end.
+// Invariant: what is sent from one thread goes out in the order in which it is sent, and nothing follows the end. Whoever asked
+// is told to have gone or to have been answered once.
 
 internal import NIOCore
-internal import NIOHTTP1
+internal import NIOPosix
 internal import Synchronization
 
 /// The way back to whoever asked.
 package final class HTTPResponder: Sendable {
-  private let channel: any Channel
-  private let keepAlive: Bool
-  private let ended: @Sendable () -> Void
-  private struct State {
-    var isGone = false
-    var whenGone: (@Sendable () -> Void)?
+  /// How this client takes answers.
+  struct Form: Sendable {
+    var keepAlive: Bool
+    /// HTTP/1.0, which knows no chunks: a stream ends with the connection.
+    var isOld: Bool
+    /// The head alone is wanted.
+    var hasNoBody: Bool
+    var corsOrigin: String?
   }
+
+  private struct State {
+    var isOver = false
+    var whenGone: (@Sendable () -> Void)?
+    var whenOver: (@Sendable () -> Void)?
+    var headers: [(String, String)] = []
+    var caller: Caller?
+  }
+
+  private let connection: NIOLoopBound<HTTPConnection>
+  private let loop: any EventLoop
+  private let pool: NIOThreadPool
+  private let form: Form
   private let state = Mutex(State())
 
-  /// - Parameter ended: called on the channel's loop when the reply ends.
-  init(_ channel: any Channel, keepAlive: Bool, ended: @escaping @Sendable () -> Void) {
-    (self.channel, self.keepAlive, self.ended) = (channel, keepAlive, ended)
+  init(_ connection: NIOLoopBound<HTTPConnection>, _ loop: any EventLoop, _ pool: NIOThreadPool, _ form: Form) {
+    (self.connection, self.loop, self.pool, self.form) = (connection, loop, pool, form)
   }
 
   /// Sends the whole reply.
   package func send(_ reply: HTTPReply) {
-    perform { channel, this in
-      var head = this.head(reply.status, reply.contentType, reply.headers)
-      head.headers.add(name: "content-length", value: String(reply.body.count))
-      channel.write(HTTPServerResponsePart.head(head), promise: nil)
-      channel.write(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(bytes: reply.body))), promise: nil)
-      this.finish(channel)
+    perform {
+      let hasBody = reply.status != 204
+      var bytes = self.head(reply.status, hasBody ? reply.contentType : nil, reply.headers, reply.body.count)
+      if hasBody {
+        bytes.writeStaticString("content-length: ")
+        bytes.writeString(String(reply.body.count))
+        bytes.writeStaticString("\r\n")
+      }
+      bytes.writeStaticString("\r\n")
+      if hasBody && !self.form.hasNoBody { bytes.writeBytes(reply.body) }
+      self.connection.value.send(bytes)
+      self.finish()
     }
   }
 
   /// Begins a reply whose pieces follow.
   package func begin(_ status: Int = 200, contentType: String) {
-    perform { channel, this in
-      let head = this.head(status, contentType, [("cache-control", "no-cache"), ("x-accel-buffering", "no")])
-      channel.write(HTTPServerResponsePart.head(head), promise: nil)
+    perform {
+      let headers = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]
+      var bytes = self.head(status, contentType, headers, 0)
+      bytes.writeStaticString(self.form.isOld ? "\r\n" : "transfer-encoding: chunked\r\n\r\n")
+      self.connection.value.send(bytes)
     }
   }
 
   package func write(_ text: String) {
-    perform { channel, _ in
-      channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(string: text))), promise: nil)
+    if text.isEmpty || form.hasNoBody { return }
+    perform {
+      var bytes = ByteBuffer()
+      bytes.reserveCapacity(text.utf8.count + 16)
+      if self.form.isOld {
+        bytes.writeString(text)
+      } else {
+        bytes.writeString(String(text.utf8.count, radix: 16))
+        bytes.writeStaticString("\r\n")
+        bytes.writeString(text)
+        bytes.writeStaticString("\r\n")
+      }
+      self.connection.value.stream(bytes)
     }
   }
 
-  package func end() { perform { channel, this in this.finish(channel) } }
+  /// Ends a reply that was begun.
+  package func end() {
+    perform {
+      if !self.form.isOld && !self.form.hasNoBody { self.connection.value.send(ByteBuffer(string: "0\r\n\r\n")) }
+      self.finish()
+    }
+  }
+
+  /// Whose key the request brought; nil: none was asked for.
+  package var caller: Caller? {
+    get { state.withLock { $0.caller } }
+    set { state.withLock { $0.caller = newValue } }
+  }
+
+  /// Adds headers to the reply, which has not begun.
+  package func add(headers: [(String, String)]) { state.withLock { $0.headers += headers } }
 
   /// Calls `action` once if whoever asked goes away before the end, or at once if that has happened.
   package func whenGone(_ action: @escaping @Sendable () -> Void) {
-    let isGone = state.withLock { state in
-      if !state.isGone { state.whenGone = action }
-      return state.isGone
+    let isOver = state.withLock { state in
+      if !state.isOver { state.whenGone = action }
+      return state.isOver
     }
-    if isGone { action() }
+    if isOver { action() }
+  }
+
+  /// Calls `action` once when the reply has ended or whoever asked has gone.
+  package func whenOver(_ action: @escaping @Sendable () -> Void) {
+    let isOver = state.withLock { state in
+      if !state.isOver { state.whenOver = action }
+      return state.isOver
+    }
+    if isOver { action() }
+  }
+
+  /// Runs what is short on the loop that sends: at once, if this is it.
+  package func perform(_ action: @escaping @Sendable () -> Void) {
+    if loop.inEventLoop { action() } else { loop.execute(action) }
+  }
+
+  /// Runs what takes long beside the loop, which all clients wait for.
+  package func aside(_ work: @escaping @Sendable () -> Void) {
+    pool.submit { _ in work() }
   }
 
   /// The connection was closed.
-  func disconnected() {
-    let action = state.withLock { state in
-      state.isGone = true
-      defer { state.whenGone = nil }
-      return state.whenGone
+  func disconnected() { over(isGone: true) }
+
+  private func finish() {
+    over(isGone: false)
+    connection.value.ended()
+  }
+
+  private func over(isGone: Bool) {
+    let actions = state.withLock { state in
+      defer { (state.isOver, state.whenGone, state.whenOver) = (true, nil, nil) }
+      return (isGone ? state.whenGone : nil, state.whenOver)
     }
-    action?()
+    actions.0?()
+    actions.1?()
   }
 
-  /// Never at once, also not on the loop itself: what is sent first goes out first wherever it is sent from, and the requests of a
-  /// pipeline do not answer each other on one stack.
-  private func perform(_ action: @escaping @Sendable (any Channel, HTTPResponder) -> Void) {
-    channel.eventLoop.execute { [self] in action(channel, self) }
+  /// The status line and headers, without the empty line behind them, in a buffer with room for `body` bytes.
+  private func head(_ status: Int, _ contentType: String?, _ headers: [(String, String)], _ body: Int) -> ByteBuffer {
+    var bytes = ByteBuffer()
+    bytes.reserveCapacity(body + 256)
+    func write(_ name: String, _ value: String) {
+      bytes.writeString(name)
+      bytes.writeStaticString(": ")
+      bytes.writeString(value)
+      bytes.writeStaticString("\r\n")
+    }
+    bytes.writeStaticString("HTTP/1.1 ")
+    bytes.writeString(HTTPResponder.statusLine(status))
+    bytes.writeStaticString("\r\n")
+    if let contentType { write("content-type", contentType) }
+    for (name, value) in headers { write(name, value) }
+    for (name, value) in state.withLock({ $0.headers }) { write(name, value) }
+    if let origin = form.corsOrigin {
+      write("access-control-allow-origin", origin)
+      if origin != "*" { write("vary", "origin") }
+    }
+    if !form.keepAlive { write("connection", "close") } else if form.isOld { write("connection", "keep-alive") }
+    return bytes
   }
 
-  private func head(_ status: Int, _ contentType: String, _ headers: [(String, String)]) -> HTTPResponseHead {
-    var head = HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: status))
-    head.headers.add(name: "content-type", value: contentType)
-    for (name, value) in headers { head.headers.add(name: name, value: value) }
-    if !keepAlive { head.headers.add(name: "connection", value: "close") }
-    return head
-  }
-
-  private func finish(_ channel: any Channel) {
-    state.withLock { $0.whenGone = nil }
-    // Before the end is written, with which the next request of the connection may be handed on.
-    ended()
-    if keepAlive {
-      channel.writeAndFlush(HTTPServerResponsePart.end(nil), promise: nil)
-    } else {
-      channel.writeAndFlush(HTTPServerResponsePart.end(nil)).whenComplete { [channel] _ in
-        channel.close(promise: nil)
-      }
+  private static func statusLine(_ status: Int) -> String {
+    switch status {
+    case 200: "200 OK"
+    case 204: "204 No Content"
+    case 400: "400 Bad Request"
+    case 401: "401 Unauthorized"
+    case 403: "403 Forbidden"
+    case 404: "404 Not Found"
+    case 405: "405 Method Not Allowed"
+    case 408: "408 Request Timeout"
+    case 413: "413 Content Too Large"
+    case 414: "414 URI Too Long"
+    case 417: "417 Expectation Failed"
+    case 429: "429 Too Many Requests"
+    case 431: "431 Request Header Fields Too Large"
+    case 500: "500 Internal Server Error"
+    case 503: "503 Service Unavailable"
+    default: "\(status) Status"
     }
   }
 }

@@ -14,21 +14,23 @@ struct Serve: ParsableCommand {
     discussion: """
       Examples:
         tachornis serve --model model-Q4_K_M.gguf
-        tachornis serve --model runs/book --port 8080 --set running=64 --set cacheMemory=4096
+        tachornis serve --model runs/book --port 8080 --set engine.running=64 --set engine.cacheMemory=4096
+        tachornis serve --config serve.json5 --keys keys.json5 --tls-certificate chain.pem --tls-key key.pem
         curl localhost:8000/v1/completions -d '{"prompt": "Once upon", "max_tokens": 20}'
 
       Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /health, /ready, /version,
       /load, /metrics (Prometheus, vLLM's names). Ctrl-C or SIGTERM takes no more requests, ends those under way and stops.
+      SIGHUP reads keys, limits and certificates again; streams go on.
       """)
 
   @Option(help: "A run's folder, a checkpoint, a folder as Hugging Face has them, or a .gguf file.")
-  var model: String
+  var model: String?
 
   @Option(help: "The address to listen on; 0.0.0.0 for all of the machine's.")
-  var host = "127.0.0.1"
+  var host: String?
 
-  @Option(help: "The port to listen on; 0 takes one that is free.")
-  var port = 8000
+  @Option(help: "The port to listen on, 8000 if not given; 0 takes one that is free.")
+  var port: Int?
 
   @Option(help: "What the model is called in requests; the name of its file or folder if not given.")
   var name: String?
@@ -48,49 +50,94 @@ struct Serve: ParsableCommand {
       valueName: "family"))
   var reasoningParser: String?
 
-  @Option(help: "A file with a key in each line, one of which requests must bring.")
+  @Option(help: "A JSON5 file with the keys of which requests must bring one, and the limits of each.")
   var keys: String?
+
+  @Option(help: "A PEM file with the server's certificate, for HTTPS.")
+  var tlsCertificate: String?
+
+  @Option(help: "A PEM file with the certificate's private key.")
+  var tlsKey: String?
+
+  @Option(help: "The origin whose pages may ask from a browser, as https://chat.example, or *.")
+  var corsOrigin: String?
 
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
-  @Option(
-    help: ArgumentHelp(
-      "context, stepTokens, running, waiting, cacheMemory (MiB), cacheBlocks or blockSize; may be repeated.",
-      valueName: "setting=value"))
-  var set: [String] = []
+  @Option(help: "A JSON5 file with settings.")
+  var config: String?
 
-  func validate() throws {
-    if !(0...65535).contains(port) { throw ValidationError("--port is \(port); it must be from 0 to 65535.") }
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
-  }
+  @Option(
+    name: .customLong("set"), parsing: .singleValue,
+    help: ArgumentHelp(
+      "Any setting, as engine.running=64, engine.cacheMemory=4096 (MiB) or http.body=1048576; may be repeated.",
+      valueName: "path=value"))
+  var settings: [String] = []
 
   func run() throws {
-    let settings: EngineConfiguration = try ConfigurationLoader.load(overrides: set)
-    let accepted = try keys.map(Serve.keys)
-    let loaded = try LoadedModel(path: model)
+    let settings = try resolved()
+    let keys = try settings.keys.map { KeyRing(try ConfigurationLoader.load(file: $0)) }
+    let certificate = try settings.tlsCertificate.map { try TLSCertificate(chain: $0, key: settings.tlsKey!) }
+    let loaded = try LoadedModel(path: settings.model)
     // A text must not depend on which others are written beside it.
-    let backend = CPUBackend(threads: threads, rowInvariant: true)
+    let backend = CPUBackend(threads: settings.threads, rowInvariant: true)
     DefaultBackend.use(backend)
-    let engine = try InferenceEngine(loaded.pretrained, settings, backend: backend)
-    let template = try chatTemplate(loaded)
+    let engine = try InferenceEngine(loaded.pretrained, settings.engine, backend: backend)
+    let template = try chatTemplate(loaded, settings.template)
     let service = APIService(
-      engine, name: name ?? Serve.name(of: model), template: template, family: try family(template),
-      version: Tachornis.version, keys: accepted ?? [])
+      engine, name: settings.name ?? Serve.name(of: settings.model), template: template,
+      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys)
     // Threads compute; one loop reads and writes.
-    let server = try HTTPServer(host: host, port: port, loops: 1, handle: service.handle)
+    let server = try HTTPServer(
+      host: settings.host, port: settings.port, loops: 1, settings.http, certificate: certificate,
+      refused: service.refused, handle: service.handle)
     Interrupt.watch()
     writeOutput(
-      "Serving \(service.name) on http://\(host):\(server.port) (context \(engine.context), cache "
-        + "\(engine.cacheBytes >> 20) MiB)\n")
-    Interrupt.wait()
+      "Serving \(service.name) on http\(certificate == nil ? "" : "s")://\(settings.host):\(server.port) (context "
+        + "\(engine.context), cache \(engine.cacheBytes >> 20) MiB)\n")
+    Interrupt.wait { Serve.reload(settings, keys, certificate) }
     Failure.writeError("Ending: no more requests are taken.\n")
     // /ready says no from here on; then nobody new comes in, and the last answers go out before the sockets are closed.
     service.drain()
     server.shutdown(after: 1)
   }
 
-  private func chatTemplate(_ loaded: LoadedModel) throws -> ChatTemplate? {
+  /// The file, then --set, then the flags.
+  private func resolved() throws -> ServeConfiguration {
+    var overrides = settings
+    func add(_ path: String, _ value: String?) {
+      if let value { overrides.append("\(path)=\(JSONValue.string(value).json)") }
+    }
+    add("model", model)
+    add("host", host)
+    if let port { overrides.append("port=\(port)") }
+    add("name", name)
+    add("template", template)
+    add("toolParser", toolParser)
+    add("reasoningParser", reasoningParser)
+    add("keys", keys)
+    add("tlsCertificate", tlsCertificate)
+    add("tlsKey", tlsKey)
+    add("http.corsOrigin", corsOrigin)
+    if let threads { overrides.append("threads=\(threads)") }
+    let result: ServeConfiguration = try ConfigurationLoader.load(file: config, overrides: overrides)
+    if result.model.isEmpty { throw ValidationError("There is no model to serve: give --model PATH.") }
+    return result
+  }
+
+  /// What can change while requests are under way; what cannot be read stays as it was.
+  private static func reload(_ settings: ServeConfiguration, _ keys: KeyRing?, _ certificate: TLSCertificate?) {
+    do {
+      if let keys, let file = settings.keys { keys.replace(try ConfigurationLoader.load(file: file)) }
+      try certificate?.reload()
+      Failure.writeError("Keys, limits and certificates were read again.\n")
+    } catch {
+      Failure.writeError("Not reloaded, what was in force stays: \(error)\n")
+    }
+  }
+
+  private func chatTemplate(_ loaded: LoadedModel, _ template: String?) throws -> ChatTemplate? {
     let own = try? loaded.pretrained.chatTemplate()
     guard let template else { return own }
     let text = try textFile(template, "--template")
@@ -100,16 +147,16 @@ struct Serve: ParsableCommand {
   private static let families = StreamFamily.all.keys.sorted().joined(separator: ", ")
 
   /// How the model marks reasoning and calls.
-  private func family(_ template: ChatTemplate?) throws -> StreamFamily {
+  private static func family(_ settings: ServeConfiguration, _ template: ChatTemplate?) throws -> StreamFamily {
     func named(_ name: String, _ option: String) throws -> StreamFamily {
       guard let family = StreamFamily(named: name) else {
         throw ValidationError("\(option) \(name): there is no such family; there are \(Serve.families).")
       }
       return family
     }
-    var family = try toolParser.map { try named($0, "--tool-parser") } ?? StreamFamily(template: template)
-    if let reasoningParser {
-      family = family.reasoning(as: try named(reasoningParser, "--reasoning-parser").reasoning)
+    var family = try settings.toolParser.map { try named($0, "--tool-parser") } ?? StreamFamily(template: template)
+    if let parser = settings.reasoningParser {
+      family = family.reasoning(as: try named(parser, "--reasoning-parser").reasoning)
     }
     return family
   }
@@ -117,12 +164,5 @@ struct Serve: ParsableCommand {
   private static func name(of path: String) -> String {
     let last = path.split(separator: "/").last.map(String.init) ?? path
     return last.lowercased().hasSuffix(".gguf") ? String(last.dropLast(5)) : last
-  }
-
-  private static func keys(_ file: String) throws -> Set<String> {
-    let lines = try textFile(file, "--keys").split(whereSeparator: \.isNewline).map(String.init)
-    let keys = Set(lines.filter { !$0.isEmpty && !$0.hasPrefix("#") })
-    if keys.isEmpty { throw ValidationError("--keys: \(file) holds no key.") }
-    return keys
   }
 }

@@ -1,6 +1,7 @@
 // The answers to one request: several texts of the engine become one reply, whole or streamed.
 //
-// What is sent is sent under the lock, so that it goes out in the order in which it was decided; sending only hands it on.
+// The engine's thread leaves here what it tells, and goes on; the loop that sends makes a reply of it, of all that there is at a
+// time. What is long is written beside the loop.
 
 internal import Core
 internal import Formats
@@ -10,10 +11,20 @@ internal import Synchronization
 
 /// Submits texts and answers with them.
 final class TextAnswer: Sendable {
+  /// What the engine has told and nobody has looked at.
+  private struct Inbox {
+    var events: [(index: Int, event: GenerationEvent)] = []
+    var ids: [InferenceEngine.ID] = []
+    /// Texts that have not ended.
+    var running: Int
+    /// Somebody is on the way to look.
+    var isAwaited = false
+    var isCancelled = false
+  }
+
   private struct State {
     var choices: [Choice]
     var format: any AnswerFormat
-    var ids: [InferenceEngine.ID] = []
     var left: Int
     /// Tokens to come that the client of a stream has already.
     var known: Int
@@ -21,11 +32,16 @@ final class TextAnswer: Sendable {
     var isOver = false
   }
 
+  /// So many events of a reply that is sent whole hold up the loop for too long.
+  private static let long = 4096
+
   private let engine: InferenceEngine
   private let metrics: ServiceMetrics
   private let responder: HTTPResponder
+  private let caller: Caller?
   private let isStreamed: Bool
   private let keepsTokens: Bool
+  private let inbox: Mutex<Inbox>
   private let state: Mutex<State>
 
   /// - Parameter texts: one for each choice.
@@ -35,59 +51,122 @@ final class TextAnswer: Sendable {
   ) {
     let engine = service.engine
     let answer = TextAnswer(texts, request, format, service, responder)
-    for (index, text) in texts.enumerated() {
+    if let error = answer.caller?.problem(with: texts) { return answer.give(error) }
+    for (index, var text) in texts.enumerated() {
+      // Who brings a key is who it says, whatever else the request tells.
+      if let caller = answer.caller { text.tenant = caller.name }
       let id = engine.submit(text) { answer.receive($0, index) }
-      answer.state.withLock { $0.ids.append(id) }
+      answer.inbox.withLock { $0.ids.append(id) }
     }
     responder.whenGone { answer.cancel() }
     // One may have been refused before the others were asked for.
-    if answer.state.withLock({ $0.isOver && $0.left > 0 }) { answer.cancel() }
+    if answer.inbox.withLock({ $0.isCancelled }) { answer.cancel() }
   }
 
   private init(
     _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ service: APIService,
     _ responder: HTTPResponder
   ) {
-    (engine, metrics, self.responder) = (service.engine, service.metrics, responder)
+    (engine, metrics, self.responder, caller) = (service.engine, service.metrics, responder, responder.caller)
     (isStreamed, keepsTokens) = (request.fields.isStreamed, request.keepsTokens)
     let choices = texts.enumerated().map {
       Choice(index: $0, prompt: $1.prompt, answer: AnswerReader(request.family))
     }
+    inbox = Mutex(Inbox(running: choices.count))
     state = Mutex(State(choices: choices, format: format, left: choices.count, known: request.fields.written.count))
   }
 
   private func cancel() {
-    let ids = state.withLock { state in
-      state.isOver = true
-      return state.ids
+    let ids = inbox.withLock { inbox in
+      inbox.isCancelled = true
+      return inbox.ids
     }
     for id in ids { engine.cancel(id) }
   }
 
+  // MARK: On the engine's thread
+
   private func receive(_ event: GenerationEvent, _ index: Int) {
-    switch event {
-    case .refused(let refusal): give(APIError(refusal))
-    case .failed(let message): give(APIError(.failed, message))
-    case .started: break
-    case .token(let choice, let text): receive(choice, text, index)
-    case .ended(let end): receive(end, index)
+    let count = inbox.withLock { inbox -> Int? in
+      let isDue: Bool
+      switch event {
+      case .started: return nil
+      case .token(_, let text): isDue = isStreamed && (keepsTokens || !text.isEmpty)
+      case .ended:
+        inbox.running -= 1
+        isDue = isStreamed || inbox.running == 0
+      case .refused, .failed: isDue = true
+      }
+      inbox.events.append((index, event))
+      if !isDue || inbox.isAwaited { return nil }
+      inbox.isAwaited = true
+      return inbox.events.count
     }
+    guard let count else { return }
+    if count > Self.long && !isStreamed { responder.aside { self.read() } } else { responder.perform { self.read() } }
   }
 
-  private func receive(_ token: TokenChoice, _ text: String, _ index: Int) {
-    state.withLock { state in
-      if state.isOver { return }
-      if state.choices[index].answer.isReasoning { state.choices[index].reasoningTokens += 1 }
-      let events = state.choices[index].answer.push(text)
-      if !isStreamed {
-        if keepsTokens { state.choices[index].tokens.append((token, text)) }
-      } else if !events.isEmpty || keepsTokens {
-        let opening = begun(&state)
-        let piece = state.format.piece(index, events, keepsTokens ? token : nil)
-        if state.known == 0 { responder.write(opening + piece) }
-      }
-      state.known = max(0, state.known - 1)
+  // MARK: On the loop
+
+  /// Reads what there is and sends what follows from it.
+  private func read() {
+    let (events, isCancelled) = inbox.withLock { inbox in
+      defer { (inbox.events, inbox.isAwaited) = ([], false) }
+      return (inbox.events, inbox.isCancelled)
     }
+    for case (_, .ended(let end)) in events {
+      metrics.observe(end)
+      caller?.wrote(end.written)
+    }
+    if isCancelled { return }
+    var problem: APIError?
+    state.withLock { state in
+      var text = ""
+      for (index, event) in events where !state.isOver && problem == nil {
+        switch event {
+        case .refused(let refusal): problem = APIError(refusal)
+        case .failed(let message): problem = APIError(.failed, message)
+        case .started: break
+        case .token(let choice, let piece): text += take(choice, piece, index, &state)
+        case .ended(let end): text += take(end, index, &state)
+        }
+      }
+      responder.write(text)
+      if state.isOver && isStreamed { responder.end() }
+    }
+    if let problem { give(problem) }
+  }
+
+  /// Takes a token; what a stream says of it.
+  private func take(_ token: TokenChoice, _ text: String, _ index: Int, _ state: inout State) -> String {
+    if state.choices[index].answer.isReasoning { state.choices[index].reasoningTokens += 1 }
+    let events = state.choices[index].answer.push(text)
+    defer { state.known = max(0, state.known - 1) }
+    if !isStreamed {
+      if keepsTokens { state.choices[index].tokens.append((token, text)) }
+      return ""
+    }
+    if events.isEmpty && !keepsTokens { return "" }
+    let opening = begun(&state)
+    let piece = state.format.piece(index, events, keepsTokens ? token : nil)
+    return state.known == 0 ? opening + piece : ""
+  }
+
+  /// Takes the end of a text; what a stream says of it.
+  private func take(_ end: GenerationEnd, _ index: Int, _ state: inout State) -> String {
+    state.choices[index].end = end
+    var events = state.choices[index].answer.push(end.text)
+    events += state.choices[index].answer.finish()
+    state.left -= 1
+    if state.left == 0 { state.isOver = true }
+    guard isStreamed else {
+      if state.isOver {
+        responder.send(HTTPReply(200, "application/json", state.format.whole(state.choices).jsonBytes))
+      }
+      return ""
+    }
+    let closing = begun(&state) + state.format.closing(state.choices[index], events)
+    return state.isOver ? closing + state.format.ending(state.choices) : closing
   }
 
   /// Begins the stream, once.
@@ -96,30 +175,6 @@ final class TextAnswer: Sendable {
     state.isBegun = true
     responder.begin(contentType: "text/event-stream; charset=utf-8")
     return state.format.opening(state.choices)
-  }
-
-  private func receive(_ end: GenerationEnd, _ index: Int) {
-    metrics.observe(end)
-    state.withLock { state in
-      if state.isOver { return }
-      state.choices[index].end = end
-      var events = state.choices[index].answer.push(end.text)
-      events += state.choices[index].answer.finish()
-      state.left -= 1
-      if state.left == 0 { state.isOver = true }
-      guard isStreamed else {
-        if state.isOver {
-          responder.send(HTTPReply(200, "application/json", Array(state.format.whole(state.choices).json.utf8)))
-        }
-        return
-      }
-      let opening = begun(&state)
-      responder.write(opening + state.format.closing(state.choices[index], events))
-      if state.isOver {
-        responder.write(state.format.ending(state.choices))
-        responder.end()
-      }
-    }
   }
 
   /// Ends the reply with an error, and the other texts.
