@@ -31,6 +31,8 @@ final class HTTPConnection: ChannelDuplexHandler {
   /// The answer on its way is the last.
   private var isLast = false
   private var isClosing = false
+  /// The client sends nothing more.
+  private var isFinished = false
   private var isReading = false
   /// A read was asked for that is not wanted now.
   private var holdsRead = false
@@ -73,14 +75,14 @@ final class HTTPConnection: ChannelDuplexHandler {
     if isReading { return }
     isReading = true
     defer { isReading = false }
-    while responder == nil, !isClosing, buffer.readableBytes > 0, let context {
+    reading: while responder == nil, !isClosing, buffer.readableBytes > 0, let context {
       do throws(APIError) {
         switch try parser.next(&buffer) {
         case .request(let request, let keepAlive, let isOld)?:
           begin(request, context, keepAlive: keepAlive, isOld: isOld)
         case .expectsContinue?:
           context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
-        case nil: return
+        case nil: break reading
         }
       } catch {
         server.refused(error)
@@ -138,13 +140,17 @@ final class HTTPConnection: ChannelDuplexHandler {
     guard let context else { return }
     isClosing = true
     buffer.clear()
-    if server.hasTLS {
-      context.close(promise: nil)
-    } else {
-      // What the client still sends is read and forgotten.
-      context.close(mode: .output, promise: nil)
-      if holdsRead { context.read() }
-    }
+    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+    // Behind all that was sent.
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { _ in bound.value.farewell() }
+  }
+
+  private func farewell() {
+    guard let context else { return }
+    if server.hasTLS || isFinished { return context.close(promise: nil) }
+    // What the client still sends is read and forgotten.
+    context.close(mode: .output, promise: nil)
+    if holdsRead { context.read() }
   }
 
   /// Bytes that the client has not taken yet.
@@ -165,6 +171,20 @@ final class HTTPConnection: ChannelDuplexHandler {
     } else {
       context.read()
     }
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case .inputClosed? = event as? ChannelEvent { finished(context) }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  /// Whoever closes while an answer is under way does not want it; whoever closes in the midst of a request is told so.
+  private func finished(_ context: ChannelHandlerContext) {
+    isFinished = true
+    if isClosing || responder != nil || (parser.isBetweenRequests && buffer.readableBytes == 0) { return close() }
+    let error = APIError(.badRequest, "The request ends before it is whole.", code: "invalid_http")
+    server.refused(error)
+    responder(context, keepAlive: false).send(error.reply)
   }
 
   func channelInactive(context: ChannelHandlerContext) {

@@ -64,7 +64,7 @@ package final class HTTPServer: Sendable {
         }
       }
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelOption(.allowRemoteHalfClosure, value: false)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
     do {
       channel = try bootstrap.bind(host: host, port: port).wait()
     } catch {

@@ -63,6 +63,13 @@ final class RawClient {
     #endif
   }
 
+  /// Whether something comes in time, if only the end.
+  func hasMore(within milliseconds: Int32) -> Bool {
+    if !rest.isEmpty { return true }
+    var question = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&question, 1, milliseconds) > 0
+  }
+
   /// Sends nothing more.
   func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
 

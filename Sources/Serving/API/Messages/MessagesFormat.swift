@@ -133,7 +133,7 @@ extension APIError {
   var anthropicJSON: JSONValue {
     let type =
       switch kind {
-      case .badRequest, .wrongMethod: "invalid_request_error"
+      case .badRequest, .wrongMethod, .timeout, .uriTooLong, .expectationFailed, .headTooLarge: "invalid_request_error"
       case .unauthorized: "authentication_error"
       case .notFound: "not_found_error"
       case .tooLarge: "request_too_large"
@@ -146,7 +146,7 @@ extension APIError {
 
   var anthropicReply: HTTPReply {
     var reply = reply
-    reply.body = Array(anthropicJSON.json.utf8)
+    reply.body = anthropicJSON.jsonBytes
     return reply
   }
 }
