@@ -6,8 +6,10 @@ final class CPUExecutable: Executable {
   let program: Program
   private let engine: Engine
   private let memory: CPUMemory
-  /// Kernels by varying extent (0 where nothing varies): only sizes differ, places do not.
-  private var steps: [Int: [Kernel]] = [:]
+  /// Kernels by varying extent (0 where nothing varies), those that were run last at the end: only sizes differ, places do not.
+  private var lowered: [(extent: Int, kernels: [Kernel])] = []
+  /// The most extents that are kept: texts being written come in few numbers, pieces of prompts in any.
+  private static let keptExtents = 64
   private var scratchBytes = 0
 
   init(_ program: Program, engine: Engine) {
@@ -15,7 +17,7 @@ final class CPUExecutable: Executable {
     self.engine = engine
     memory = CPUMemory(program)
     let maximum = program.extent ?? 0
-    steps[maximum] = lower(extent: maximum)
+    _ = kernels(extent: maximum)
     engine.run { context in
       for index in 0..<program.constantCount where !program.instructions[index].op.isData {
         let kernel = lower(program.instructions[index], extent: maximum)
@@ -33,8 +35,7 @@ final class CPUExecutable: Executable {
       program.extent.map { extent >= 0 && extent <= $0 } ?? (extent == 0),
       "an extent of \(extent) in a program that was planned for \(program.extent.map { "\($0)" } ?? "none")")
     check(inputs, extent: extent)
-    if steps[extent] == nil { steps[extent] = lower(extent: extent) }
-    let kernels = steps[extent]!
+    let kernels = kernels(extent: extent)
     return try engine.run { context in
       memory.bind(inputs)
       let frame = Frame(context: context, addresses: memory.addresses, scratch: memory.scratch)
@@ -59,6 +60,17 @@ final class CPUExecutable: Executable {
         input.type.element == type.element && input.shape.dimensions == type.shape.dimensions,
         "input '\(program.inputNames[position])' is \(type), but was given \(input.type)")
     }
+  }
+
+  private func kernels(extent: Int) -> [Kernel] {
+    if lowered.last?.extent == extent { return lowered.last!.kernels }
+    if let index = lowered.firstIndex(where: { $0.extent == extent }) {
+      lowered.append(lowered.remove(at: index))
+    } else {
+      if lowered.count == Self.keptExtents { memory.forget(extent: lowered.removeFirst().extent) }
+      lowered.append((extent, lower(extent: extent)))
+    }
+    return lowered.last!.kernels
   }
 
   private func lower(extent: Int) -> [Kernel] {

@@ -100,6 +100,9 @@ final class CPUMemory {
     }
   }
 
+  /// Keeps nothing for an extent any more.
+  func forget(extent: Int) { outputViews[extent] = nil }
+
   /// The outputs of a run: donated inputs themselves, or the program's own memory.
   func outputs(inputs: [TensorData], extent: Int) -> [TensorData] {
     boundInputs = []
