@@ -23,8 +23,9 @@ let server: [Target.Dependency] = [
   .product(name: "NIOSSL", package: "swift-nio-ssl"),
 ]
 
-// Of `Inference`'s scheduler.
-let queues: [Target.Dependency] = [
+// Of `Inference`: queues of requests, names of blocks.
+let engine: [Target.Dependency] = [
+  .product(name: "Crypto", package: "swift-crypto"),
   .product(name: "DequeModule", package: "swift-collections"),
   .product(name: "HeapModule", package: "swift-collections"),
 ]
@@ -83,7 +84,7 @@ let package = Package(
     // Floor 4
     library("Quantization", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 5
-    library("Inference", ["Core", "Tensors", "Networks", "Models", "Formats"] + queues),
+    library("Inference", ["Core", "Tensors", "Networks", "Models", "Formats"] + engine),
     library("Training", ["Core", "Tensors", "Networks", "Models", "Formats"]),
     // Floor 6
     library("Serving", ["Core", "Formats", "Models", "Inference"] + server),

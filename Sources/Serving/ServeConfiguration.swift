@@ -23,6 +23,8 @@ public struct ServeConfiguration: Configuration {
   /// PEM files with the server's certificate and its private key; nil: without TLS.
   public var tlsCertificate: String?
   public var tlsKey: String?
+  /// A smaller model of the same vocabulary, for `engine.speculation` by draft.
+  public var draftModel: String?
   /// Threads to compute with; nil: all processors.
   public var threads: Int?
   public var http = HTTPConfiguration()
@@ -33,6 +35,9 @@ public struct ServeConfiguration: Configuration {
   public func problems() -> [ConfigurationProblem] {
     check((0...65535).contains(port), "port", port, "must be from 0 to 65535")
     check(threads.map { $0 > 0 && $0 <= 1024 } ?? true, "threads", threads ?? 0, "must be from 1 to 1024")
+    check(
+      (draftModel != nil) == (engine.speculation == .draft), "draftModel", draftModel ?? "null",
+      "must be given with engine.speculation draft, and only with it")
     check(
       (tlsCertificate == nil) == (tlsKey == nil), "tlsKey", tlsKey ?? "null",
       "must be given with tlsCertificate, and only with it")

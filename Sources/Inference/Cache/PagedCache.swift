@@ -4,6 +4,8 @@
 // tree, where later texts find it. Only blocks in the tree are shared, and those are never written: so nothing is ever copied,
 // and a text that branches off computes at most `blockSize` - 1 tokens again.
 //
+// A store keeps copies of full blocks: what is not in the tree may be there.
+//
 // Invariant: each block of the pool is in one place: free, in one text's table beyond its nodes, or in one node of the tree.
 
 /// The blocks of the cache, without their contents.
@@ -14,6 +16,8 @@ struct PagedCache {
     fileprivate var parent: PrefixTree.Node
     /// The shared blocks, which the tree holds.
     fileprivate var nodes: [PrefixTree.Node] = []
+    /// Of what its nodes hold, if there is a store.
+    fileprivate var key: BlockKey?
     /// Blocks of the pool, shared ones first.
     private(set) var blocks: [Int32] = []
 
@@ -32,6 +36,7 @@ struct PagedCache {
   let count: Int
   private var tree: PrefixTree
   private var free: [Int32]
+  private let store: (any BlockStore)?
 
   /// A full block that a text will compute next.
   struct Coming: Hashable {
@@ -39,8 +44,8 @@ struct PagedCache {
     fileprivate var tokens: ArraySlice<Int32>
   }
 
-  init(blocks: Int, blockSize: Int) {
-    (count, self.blockSize) = (blocks, blockSize)
+  init(blocks: Int, blockSize: Int, store: (any BlockStore)? = nil) {
+    (count, self.blockSize, self.store) = (blocks, blockSize, store)
     tree = PrefixTree(blockSize: blockSize)
     // The first blocks are taken first.
     free = (0..<Int32(blocks)).reversed()
@@ -68,7 +73,28 @@ struct PagedCache {
       tree.hold(node)
       table.share(node, tree.block(node))
     }
+    if let store { restore(tokens, root, from: store, into: &table) }
     return table
+  }
+
+  /// Takes from the store what follows on a text's nodes.
+  private mutating func restore(
+    _ tokens: [Int32], _ root: PrefixTree.Root, from store: any BlockStore, into table: inout Table
+  ) {
+    func block(_ index: Int) -> ArraySlice<Int32> { tokens[(index * blockSize)..<((index + 1) * blockSize)] }
+    var key = table.nodes.indices.reduce(BlockKey(root)) { $0.following(block($1)) }
+    while (table.nodes.count + 1) * blockSize < tokens.count {
+      let tokens = block(table.nodes.count)
+      let next = key.following(tokens)
+      guard store.contains(next), let place = free.popLast() ?? tree.evict() else { break }
+      guard store.load(next, into: place) else {
+        free.append(place)
+        break
+      }
+      table.share(tree.insert(table.parent, tokens, block: place), place)
+      key = next
+    }
+    table.key = key
   }
 
   /// Whether there is room for `positions` of a text that begins with `tokens`, shared blocks counted as far as others use
@@ -103,6 +129,7 @@ struct PagedCache {
     while (table.nodes.count + 1) * blockSize <= computed {
       let index = table.nodes.count
       let block = tokens[(index * blockSize)..<((index + 1) * blockSize)]
+      table.key = table.key?.following(block)
       if let known = tree.child(table.parent, block) {
         // Somebody was quicker, with the same values: one copy is enough.
         free.append(table.blocks[index])
@@ -110,6 +137,7 @@ struct PagedCache {
         table.share(known, tree.block(known))
       } else {
         table.share(tree.insert(table.parent, block, block: table.blocks[index]), table.blocks[index])
+        if let key = table.key { store?.save(key, from: table.blocks[index]) }
       }
     }
   }

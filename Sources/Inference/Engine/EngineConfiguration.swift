@@ -19,6 +19,15 @@ public struct EngineConfiguration: Configuration, Hashable {
   /// Positions in a block of the cache.
   public var blockSize = 16
 
+  /// A folder where blocks of the cache are kept beyond the engine's life; nil: nowhere.
+  public var cacheFolder: String?
+  /// Room in it for this model, in MiB.
+  public var cacheFolderSize = 4096
+  /// From where tokens are drafted that the model then judges several at a time.
+  public var speculation = SpeculationMethod.none
+  /// The most tokens of a text that are drafted at once.
+  public var draftTokens = 16
+
   public init() {}
 
   public func problems() -> [ConfigurationProblem] {
@@ -30,6 +39,22 @@ public struct EngineConfiguration: Configuration, Hashable {
     check(waiting > 0, "waiting", waiting, "must be positive")
     check(cacheMemory > 0, "cacheMemory", cacheMemory, "must be positive, in MiB")
     check(cacheBlocks.map { $0 > 0 } ?? true, "cacheBlocks", cacheBlocks ?? 0, "must be positive")
+    check(cacheFolderSize > 0, "cacheFolderSize", cacheFolderSize, "must be positive, in MiB")
+    check(
+      cacheFolder == nil || speculation != .draft, "cacheFolder", cacheFolder ?? "",
+      "cannot be used with a drafting model, whose keys and values it does not keep")
+    check(draftTokens > 0 && draftTokens <= 256, "draftTokens", draftTokens, "must be from 1 to 256")
     check(blockSize > 0 && blockSize <= 1024, "blockSize", blockSize, "must be from 1 to 1024")
   }
+}
+
+/// From where drafts come.
+public enum SpeculationMethod: String, Codable, Sendable, CaseIterable {
+  case none
+  /// From the text itself: what followed where its end stood before.
+  case lookup
+  /// The same, and from what was written for others.
+  case suffix
+  /// From a smaller model.
+  case draft
 }

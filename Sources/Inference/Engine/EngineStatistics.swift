@@ -20,6 +20,10 @@ public struct EngineStatistics: Sendable, Hashable {
   /// Tokens of prompts of requests that were started, and those of them that were found in the cache.
   public var asked = 0
   public var cached = 0
+  /// Drafts, the tokens in them, and those that the sampler chose, too.
+  public var drafts = 0
+  public var drafted = 0
+  public var accepted = 0
   public var preemptions = 0
   public var refused = 0
   public var failed = 0
@@ -31,7 +35,12 @@ public struct EngineStatistics: Sendable, Hashable {
     self.seconds += seconds
     for part in step.parts {
       if !part.isWriting { read += part.tokens.count }
-      written += chosen[part.id]?.tokens.count ?? 0
+      let new = chosen[part.id]?.tokens.count ?? 0
+      written += new
+      guard part.drafted > 0 else { continue }
+      drafts += 1
+      drafted += part.drafted
+      accepted += max(0, new - 1)
     }
   }
 

@@ -44,6 +44,7 @@ final class EngineWorker {
   private(set) var statistics = EngineStatistics()
   private let runner: StepRunner
   private var scheduler: Scheduler
+  private let speculation: Speculation?
   private let tokenizer: any Tokenizer
   private let ends: Set<Int32>
   private var active: [InferenceEngine.ID: Active] = [:]
@@ -52,9 +53,13 @@ final class EngineWorker {
   private let workspace = SamplingWorkspace()
   private let clock = MonotonicClock()
 
-  init(_ runner: StepRunner, _ scheduler: Scheduler, _ tokenizer: any Tokenizer, _ ends: Set<Int32>) {
+  init(
+    _ runner: StepRunner, _ scheduler: Scheduler, _ speculation: Speculation?, _ tokenizer: any Tokenizer,
+    _ ends: Set<Int32>
+  ) {
     self.runner = runner
     self.scheduler = scheduler
+    self.speculation = speculation
     self.tokenizer = tokenizer
     self.ends = ends
   }
@@ -124,9 +129,13 @@ final class EngineWorker {
   }
 
   private func compute(_ step: EngineStep) {
-    let begin = clock.seconds
+    let start = clock.seconds
+    var begin = start
+    var step = step
     var chosen: [InferenceEngine.ID: ChosenTokens] = [:]
     do {
+      try speculation?.extend(&step, &scheduler) { active[$0]?.sampler }
+      begin = clock.seconds
       try runner.run(step) { part, logits in chosen[part.id] = choose(part, logits) }
     } catch {
       // What the step should have written to the cache is not there: none of its texts can go on.
@@ -134,7 +143,8 @@ final class EngineWorker {
       return perform(scheduler.handle(.failed(step), at: clock.seconds))
     }
     let now = clock.seconds
-    statistics.computed(step, chosen, seconds: now - begin)
+    speculation?.computed(step, chosen, seconds: now - begin)
+    statistics.computed(step, chosen, seconds: now - start)
     perform(scheduler.handle(.computed(step, chosen: chosen), at: now))
   }
 
@@ -177,6 +187,7 @@ final class EngineWorker {
 
   private func tell(_ id: InferenceEngine.ID, _ message: String) {
     guard let request = active.removeValue(forKey: id) else { return }
+    speculation?.end(id)
     statistics.failed += 1
     request.receiver(.failed(message))
   }
@@ -195,6 +206,7 @@ final class EngineWorker {
         guard let request = active[id], request.times.started == nil else { continue }
         statistics.started(prompt: request.request.prompt.count, cached: cached)
         (request.times.started, request.cached) = (now, cached)
+        speculation?.begin(id, request.request)
         request.receiver(.started(cached: cached))
       case .preempted: statistics.preemptions += 1
       case .ended(let id, let reason): end(id, reason, now)
@@ -204,6 +216,7 @@ final class EngineWorker {
 
   private func end(_ id: InferenceEngine.ID, _ reason: EndReason, _ now: Double) {
     guard let request = active.removeValue(forKey: id) else { return }
+    speculation?.end(id)
     request.times.ended = now
     let end = GenerationEnd(
       reason: reason, stop: request.stop, text: request.text.finish(), prompt: request.request.prompt.count,

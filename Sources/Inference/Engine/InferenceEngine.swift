@@ -41,26 +41,32 @@ public final class InferenceEngine: Sendable {
   /// Bytes of keys and values.
   public let cacheBytes: Int
   public let tokenizer: any Tokenizer
+  private let store: DiskBlockStore?
   /// How many tokens the model knows.
   public let vocabulary: Int
   /// The tokens that end an answer.
   public let ends: Set<Int32>
 
   /// Loads a model and starts the engine.
+  ///
+  /// - Parameter draft: a smaller model of the same vocabulary, for `speculation` by `draft`.
   public convenience init(
-    _ pretrained: PretrainedModel, _ configuration: EngineConfiguration = EngineConfiguration(), backend: any Backend
+    _ pretrained: PretrainedModel, draft: PretrainedModel? = nil,
+    _ configuration: EngineConfiguration = EngineConfiguration(), backend: any Backend
   ) throws {
     let tokenizer = try pretrained.tokenizer()
     let binding = try pretrained.weights()
+    if let draft { try DraftModel.check(draft, pretrained, tokenizer) }
     try self.init(
-      pretrained.model, binding, tokenizer: tokenizer, ends: pretrained.endTokens.union(tokenizer.roles.endOfAnswer),
-      configuration, backend: backend)
+      pretrained.model, binding, draft: draft.map { DraftModel(model: $0.model, weights: try $0.weights()) },
+      tokenizer: tokenizer, ends: pretrained.endTokens.union(tokenizer.roles.endOfAnswer), configuration,
+      backend: backend)
   }
 
   /// - Parameter ends: the tokens that end a text of the model.
   package init(
-    _ model: any LanguageModel, _ weights: WeightBinding, tokenizer: any Tokenizer, ends: Set<Int32>,
-    _ configuration: EngineConfiguration, storage: CacheStorage? = nil, backend: any Backend
+    _ model: any LanguageModel, _ weights: WeightBinding, draft: DraftModel? = nil, tokenizer: any Tokenizer,
+    ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil, backend: any Backend
   ) throws {
     var context = min(configuration.context ?? model.context, model.context)
     let storage = storage ?? weights.usualStorage
@@ -69,7 +75,11 @@ public final class InferenceEngine: Sendable {
       configuration.stepTokens, configuration.running, configuration.waiting
     )
     limits.blockSize = configuration.blockSize
-    let bytes = max(1, StepRunner.bytesOfBlock(model, weights, limits, storage))
+    if configuration.speculation != .none {
+      limits.drafted = min(max(configuration.draftTokens, configuration.running), configuration.stepTokens)
+    }
+    var bytes = max(1, StepRunner.bytesOfBlock(model, weights, limits, storage))
+    if let draft { bytes += StepRunner.bytesOfBlock(draft.model, draft.weights, limits, draft.weights.usualStorage) }
     let wanted = configuration.cacheBlocks ?? (configuration.cacheMemory << 20) / bytes
     if configuration.context == nil { context = min(context, max(1, wanted) * limits.blockSize) }
     limits.context = context
@@ -77,13 +87,22 @@ public final class InferenceEngine: Sendable {
     let most = least * configuration.running
     limits.blocks = min(max(wanted, least), most)
     let runner = try StepRunner(model, weights, limits, storage: storage, backend: backend)
+    let speculation = try Speculation(configuration, draft, limits, backend: backend)
+    let store = try configuration.cacheFolder.map { folder in
+      let fingerprint = StepRunner.fingerprint(model, weights, limits, storage, backend: backend)
+      return try DiskBlockStore(
+        folder: "\(folder)/\(fingerprint)", limit: (configuration.cacheFolderSize << 20) / bytes, pools: runner.pools,
+        blocks: limits.blocks)
+    }
+    self.store = store
     self.context = context
     self.tokenizer = tokenizer
     vocabulary = model.vocabulary
     self.ends = ends
     cacheBytes = limits.blocks * bytes
     // Only the new thread touches the runner from here on.
-    nonisolated(unsafe) let worker = EngineWorker(runner, Scheduler(limits), tokenizer, ends)
+    nonisolated(unsafe) let worker = EngineWorker(
+      runner, Scheduler(limits, store: store), speculation, tokenizer, ends)
     Threads.start { [self] in run(worker) }
   }
 
@@ -143,6 +162,7 @@ public final class InferenceEngine: Sendable {
       worker.tellEnds()
       if worker.isStopping && worker.isIdle { break }
     }
+    store?.flush()
     inbox.withLock { $0.hasEnded = true }
     ended.signal()
   }

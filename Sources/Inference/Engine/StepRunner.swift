@@ -13,7 +13,7 @@ final class StepRunner {
   private let states: any Executable
   private let logits: any Executable
   private let weights: (states: [TensorData], logits: [TensorData])
-  private let pools: [TensorData]
+  let pools: [TensorData]
   private let width: Int
   let vocabulary: Int
   /// Inputs of a run, as large as the largest.
@@ -60,7 +60,7 @@ final class StepRunner {
     return trace(model, weights.store, one, storage).caches.reduce(0) { $0 + $1.past.type.bytes }
   }
 
-  private struct Graph {
+  struct Graph {
     /// tokens, positions, slots, sequences: int32, one for each row.
     var rows: [Tensor]
     var tables: Tensor
@@ -69,7 +69,7 @@ final class StepRunner {
     var caches: [CacheTensor]
   }
 
-  private static func trace(
+  static func trace(
     _ model: any LanguageModel, _ store: WeightStore, _ limits: Scheduler.Limits, _ storage: CacheStorage
   ) -> Graph {
     func each(_ name: String, _ shape: Shape) -> Tensor { .input(name, TensorType(.int32, shape)) }

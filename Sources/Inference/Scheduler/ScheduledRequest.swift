@@ -80,6 +80,8 @@ package struct EngineStep: Sendable {
 
   package var parts: [Part]
 
+  package init(parts: [Part]) { self.parts = parts }
+
   /// Tokens in all.
   package var count: Int { parts.reduce(0) { $0 + $1.tokens.count } }
   /// Tokens that others follow on that are wanted.

@@ -83,11 +83,12 @@ package struct Scheduler: Sendable {
   private var ending: [ScheduledRequest.ID: EndReason] = [:]
   private var arrivals: UInt64 = 0
 
+  /// - Parameter store: keeps blocks beyond the cache; asked when a text begins and told when a block is full.
   /// - Precondition: a step has a token for each running text.
-  package init(_ limits: Limits) {
+  package init(_ limits: Limits, store: (any BlockStore)? = nil) {
     precondition(limits.running <= limits.tokens, "\(limits.running) texts and \(limits.tokens) tokens a step")
     self.limits = limits
-    cache = PagedCache(blocks: limits.blocks, blockSize: limits.blockSize)
+    cache = PagedCache(blocks: limits.blocks, blockSize: limits.blockSize, store: store)
   }
 
   /// Requests that wait, and that run.

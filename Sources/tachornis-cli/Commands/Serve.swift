@@ -15,6 +15,7 @@ struct Serve: ParsableCommand {
       Examples:
         tachornis serve --model model-Q4_K_M.gguf
         tachornis serve --model runs/book --port 8080 --set engine.running=64 --set engine.cacheMemory=4096
+        tachornis serve --model llama-8b.gguf --draft-model llama-1b.gguf --cache-folder cache
         tachornis serve --config serve.json5 --keys keys.json5 --tls-certificate chain.pem --tls-key key.pem
         curl localhost:8000/v1/completions -d '{"prompt": "Once upon", "max_tokens": 20}'
 
@@ -62,6 +63,19 @@ struct Serve: ParsableCommand {
   @Option(help: "The origin whose pages may ask from a browser, as https://chat.example, or *.")
   var corsOrigin: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Draft tokens that the model then judges several at a time, which makes few streams faster and changes no text: from the "
+        + "text itself (lookup), from other texts, too (suffix), or by a smaller model (draft).",
+      valueName: "lookup|suffix|draft"))
+  var speculation: String?
+
+  @Option(help: "The smaller model that drafts, of the same vocabulary.")
+  var draftModel: String?
+
+  @Option(help: "A folder that keeps what was read of prompts, for the time after a restart.")
+  var cacheFolder: String?
+
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
@@ -83,7 +97,8 @@ struct Serve: ParsableCommand {
     // A text must not depend on which others are written beside it.
     let backend = CPUBackend(threads: settings.threads, rowInvariant: true)
     DefaultBackend.use(backend)
-    let engine = try InferenceEngine(loaded.pretrained, settings.engine, backend: backend)
+    let draft = try settings.draftModel.map { try LoadedModel(path: $0).pretrained }
+    let engine = try InferenceEngine(loaded.pretrained, draft: draft, settings.engine, backend: backend)
     let template = try chatTemplate(loaded, settings.template)
     let service = APIService(
       engine, name: settings.name ?? Serve.name(of: settings.model), template: template,
@@ -120,6 +135,9 @@ struct Serve: ParsableCommand {
     add("tlsCertificate", tlsCertificate)
     add("tlsKey", tlsKey)
     add("http.corsOrigin", corsOrigin)
+    add("draftModel", draftModel)
+    add("engine.speculation", speculation ?? draftModel.map { _ in "draft" })
+    add("engine.cacheFolder", cacheFolder)
     if let threads { overrides.append("threads=\(threads)") }
     let result: ServeConfiguration = try ConfigurationLoader.load(file: config, overrides: overrides)
     if result.model.isEmpty { throw ValidationError("There is no model to serve: give --model PATH.") }

@@ -27,57 +27,6 @@ import Testing
     return try InferenceEngine(pretrained, configuration, backend: Self.backend)
   }
 
-  /// What engines tell, for tests to wait for.
-  private final class Answers: Sendable {
-    struct Answer {
-      var tokens: [Int32] = []
-      var text = ""
-      var end: GenerationEnd?
-      var refusal: Refusal?
-      var failure: String?
-    }
-    private let state: Mutex<(answers: [Answer], left: Int)>
-    private let done = AsyncStream<Void>.makeStream()
-
-    init(_ count: Int) { state = Mutex((Array(repeating: Answer(), count: count), count)) }
-
-    func receive(_ event: GenerationEvent, _ index: Int) {
-      let isLast = state.withLock { state -> Bool in
-        precondition(
-          state.answers[index].end == nil && state.answers[index].refusal == nil
-            && state.answers[index].failure == nil, "nothing follows the end")
-        switch event {
-        case .started: return false
-        case .token(let choice, let text):
-          state.answers[index].tokens.append(choice.token)
-          state.answers[index].text += text
-          return false
-        case .ended(let end):
-          state.answers[index].end = end
-          state.answers[index].text += end.text
-        case .refused(let refusal): state.answers[index].refusal = refusal
-        case .failed(let message): state.answers[index].failure = message
-        }
-        state.left -= 1
-        return state.left == 0
-      }
-      if isLast { done.continuation.finish() }
-    }
-
-    var all: [Answer] {
-      get async {
-        for await _ in done.stream {}
-        return state.withLock { $0.answers }
-      }
-    }
-  }
-
-  private func ask(_ engine: InferenceEngine, _ requests: [GenerationRequest]) async -> [Answers.Answer] {
-    let answers = Answers(requests.count)
-    for (index, request) in requests.enumerated() { engine.submit(request) { answers.receive($0, index) } }
-    return await answers.all
-  }
-
   private static func requests(_ count: Int, temperature: Double) -> [GenerationRequest] {
     (0..<count).map { index in
       // Every third begins as another does.
@@ -91,7 +40,7 @@ import Testing
   @Test func greedyTextsAreTheGenerators() async throws {
     let generator = try Generator(pretrained, backend: Self.backend)
     let requests = Self.requests(12, temperature: 0)
-    let answers = await ask(try engine(), requests)
+    let answers = await (try engine()).answers(requests)
     for (request, answer) in zip(requests, answers) {
       var sampler = Sampler(request.sampling)
       #expect(answer.tokens == (try generator.generate(request.prompt, count: request.limit, sampler: &sampler)))
@@ -103,16 +52,16 @@ import Testing
     let requests = Self.requests(24, temperature: 1)
     let alone = try engine(running: 1)
     var expected: [[Int32]] = []
-    for request in requests { expected += await ask(alone, [request]).map(\.tokens) }
+    for request in requests { expected += await alone.answers([request]).map(\.tokens) }
     #expect(alone.statistics.preemptions == 0)
     // Room for four texts at most, so that they push each other out.
     let crowded = try engine(running: 8, cache: 40)
-    let answers = await ask(crowded, requests)
+    let answers = await crowded.answers(requests)
     #expect(answers.map(\.tokens) == expected)
     let statistics = crowded.statistics
     #expect(statistics.preemptions > 0 && statistics.running == 0 && statistics.usedBlocks == 0)
     // Again, with what is in the cache.
-    #expect(await ask(crowded, requests).map(\.tokens) == expected)
+    #expect(await crowded.answers(requests).map(\.tokens) == expected)
     #expect(crowded.statistics.cached > statistics.cached)
   }
 
@@ -120,46 +69,47 @@ import Testing
     let engine = try engine()
     var request = GenerationRequest(prompt: (0..<41).map { Int32($0) }, limit: 3)
     request.sampling = SamplingConfiguration(temperature: 0)
-    let first = await ask(engine, [request])[0]
-    let second = await ask(engine, [request])[0]
+    let first = await engine.answers([request])[0]
+    let second = await engine.answers([request])[0]
     #expect(first.end?.cached == 0 && second.end?.cached == 40 && first.tokens == second.tokens)
     request.salt = "secret"
-    #expect(await ask(engine, [request])[0].end?.cached == 0)
+    #expect(await engine.answers([request])[0].end?.cached == 0)
   }
 
   @Test func endsAreTold() async throws {
     let engine = try engine(waiting: 2)
     var request = GenerationRequest(prompt: [1, 2, 3], limit: 40)
     request.sampling = SamplingConfiguration(temperature: 0)
-    let whole = await ask(engine, [request])[0]
+    let whole = await engine.answers([request])[0]
     #expect(whole.text.count == 40)
     // A stop string ends the text before it.
     let stop = String(whole.text.dropFirst(10).prefix(3))
     request.sampling.stop = [stop]
-    let stopped = await ask(engine, [request])[0]
+    let stopped = await engine.answers([request])[0]
     let range = whole.text.firstRange(of: stop)!
     #expect(stopped.text == String(whole.text[..<range.lowerBound]) && stopped.end?.reason == .stop)
     #expect(stopped.end?.stop == stop)
     // Too long, empty, tokens that the model does not have.
     #expect(
-      await ask(engine, [GenerationRequest(prompt: [1], limit: 128)])[0].refusal == .tooLong(tokens: 129, limit: 128))
-    #expect(await ask(engine, [GenerationRequest(prompt: [], limit: 1)])[0].refusal == .emptyPrompt)
-    if case .invalid(let message)? = await ask(engine, [GenerationRequest(prompt: [9999], limit: 1)])[0].refusal {
+      await engine.answers([GenerationRequest(prompt: [1], limit: 128)])[0].refusal == .tooLong(tokens: 129, limit: 128)
+    )
+    #expect(await engine.answers([GenerationRequest(prompt: [], limit: 1)])[0].refusal == .emptyPrompt)
+    if case .invalid(let message)? = await engine.answers([GenerationRequest(prompt: [9999], limit: 1)])[0].refusal {
       #expect(message.contains("9999"))
     } else {
       Issue.record("a token that the model does not have")
     }
     var late = request
     late.timeout = 0
-    #expect(await ask(engine, [late])[0].end?.reason == .deadline)
+    #expect(await engine.answers([late])[0].end?.reason == .deadline)
     engine.drain()
-    #expect(await ask(engine, [request])[0].refusal == .stopping)
+    #expect(await engine.answers([request])[0].refusal == .stopping)
   }
 
   @Test func aCancelledTextEndsAndOthersGoOn() async throws {
     let engine = try engine()
     let requests = Self.requests(6, temperature: 0)
-    let expected = await ask(engine, requests).map(\.tokens)
+    let expected = await engine.answers(requests).map(\.tokens)
     let answers = Answers(6)
     let ids = Mutex<[Int: InferenceEngine.ID]>([:])
     for (index, request) in requests.enumerated() {
