@@ -65,6 +65,19 @@ extension CPUBackend {
     return peaks
   }
 
+  /// Reads all of `values` once, which is what a step of a decoder does with its weights at least; returns the bytes read.
+  package func readThrough(_ values: [TensorData]) -> Int {
+    engine.run { context in
+      values.reduce(0) { total, value in
+        // From the first address that vectors are loaded from.
+        let skipped = -Int(bitPattern: value.pointer) & 63
+        let floats = (value.pointer + skipped).assumingMemoryBound(to: Float.self)
+        let count = Int64(max(0, value.type.bytes - skipped) / 4)
+        return total + Int(ck_stream_pass(context, CK_STREAM_READ, count, floats, nil, nil))
+      }
+    }
+  }
+
   private func bandwidth(count: Int, seconds: Double) -> Peaks.Bandwidth {
     let arrays = (0..<3).map { _ in
       let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count * 4, alignment: 64)

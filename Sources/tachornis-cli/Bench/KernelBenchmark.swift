@@ -65,7 +65,9 @@ struct KernelBenchmark {
 }
 
 /// The median time of a call of `body`, in seconds: a few to warm up, then at least five for about `seconds`.
-func medianTime(seconds: Double, _ body: () throws -> Void) rethrows -> Double {
+func medianTime(
+  seconds: Double, between: () -> Void = {}, _ body: () throws -> Void
+) rethrows -> Double {
   let clock = ContinuousClock()
   var begin = clock.now
   for _ in 0..<3 {
@@ -78,6 +80,7 @@ func medianTime(seconds: Double, _ body: () throws -> Void) rethrows -> Double {
     let start = clock.now
     try body()
     times.append((clock.now - start) / .seconds(1))
+    between()
     // What takes seconds is not run five times.
     if times.count >= 3, clock.now - begin > .seconds(4 * seconds + 4) { break }
   }
