@@ -118,7 +118,9 @@ let package = Package(
       exclude: ["Fixtures"]),
     tests("InferenceTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Formats", "Inference"]),
     tests("TrainingTests", ["Core", "Tensors", "CPUBackend", "Networks", "Models", "Training", "Formats"]),
-    tests("ServingTests", ["Core", "Tensors", "CPUBackend", "Formats", "Models", "Inference", "Serving"] + network),
+    tests(
+      "ServingTests", ["Core", "Tensors", "CPUBackend", "Formats", "Models", "Inference", "Serving"] + network,
+      exclude: ["Fixtures"]),
     tests("CommandTests", ["Core", "Formats", "tachornis-cli"]),
   ] + examples.map(example),
   swiftLanguageModes: [.v6],

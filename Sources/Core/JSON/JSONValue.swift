@@ -156,7 +156,9 @@ public struct JSONObject: Sendable, Equatable, Sequence {
 
   /// From members in order; a repeated key keeps its first place and its last value.
   public init(_ members: some Sequence<(String, JSONValue)>) {
-    for (key, value) in members { self[key] = value }
+    keys.reserveCapacity(members.underestimatedCount)
+    values.reserveCapacity(members.underestimatedCount)
+    for (key, value) in members where !append(key, value) { self[key] = value }
   }
 
   public var count: Int { keys.count }
@@ -198,7 +200,11 @@ public struct JSONObject: Sendable, Equatable, Sequence {
     return true
   }
 
-  private func position(of key: String) -> Int? {
+  /// The value at a place of `keys`.
+  package subscript(position: Int) -> JSONValue { values[position] }
+
+  /// The place of a key.
+  package func position(of key: String) -> Int? {
     keys.count <= Self.few ? keys.firstIndex(of: key) : positions[key]
   }
 

@@ -27,8 +27,13 @@ public struct EngineStatistics: Sendable, Hashable {
   public var preemptions = 0
   public var refused = 0
   public var failed = 0
+  /// Requests that ended, in the order of `EndReason.allCases`: plain numbers, as they are copied after each step.
+  private var ends = SIMD4<Int>()
+
   /// Requests that ended, by how.
-  public var ended: [EndReason: Int] = [:]
+  public var ended: [EndReason: Int] {
+    Dictionary(uniqueKeysWithValues: zip(EndReason.allCases, (0..<4).map { ends[$0] }).filter { $1 > 0 })
+  }
 
   mutating func computed(_ step: EngineStep, _ chosen: [InferenceEngine.ID: ChosenTokens], seconds: Double) {
     steps += 1
@@ -49,5 +54,5 @@ public struct EngineStatistics: Sendable, Hashable {
     self.cached += cached
   }
 
-  mutating func ended(_ end: GenerationEnd) { ended[end.reason, default: 0] += 1 }
+  mutating func ended(_ end: GenerationEnd) { ends[EndReason.allCases.firstIndex(of: end.reason)!] += 1 }
 }

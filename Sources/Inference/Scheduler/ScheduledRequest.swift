@@ -38,7 +38,7 @@ public enum Refusal: Hashable, Sendable {
 }
 
 /// How a request ended.
-public enum EndReason: String, Hashable, Sendable {
+public enum EndReason: String, Hashable, Sendable, CaseIterable {
   /// By an end token or a stop string.
   case stop
   /// By its limit of tokens.

@@ -9,9 +9,13 @@ struct Fields {
   private let object: JSONObject
   /// In front of names in messages: `stream_options.`.
   private let path: String
-  private var seen: Set<String> = []
+  /// Of each member: whether somebody has read it.
+  private var seen: [Bool]
 
-  init(_ object: JSONObject, path: String = "") { (self.object, self.path) = (object, path) }
+  init(_ object: JSONObject, path: String = "") {
+    (self.object, self.path) = (object, path)
+    seen = Array(repeating: false, count: object.count)
+  }
 
   /// Reads an object that is a member of this one.
   func inside(_ name: String, _ object: JSONObject) -> Fields { Fields(object, path: "\(path)\(name).") }
@@ -33,9 +37,10 @@ struct Fields {
 
   /// A member as it is; nil if it is missing or null.
   mutating func value(_ name: String) -> JSONValue? {
-    seen.insert(name)
-    guard let value = object[name], value != .null else { return nil }
-    return value
+    guard let position = object.position(of: name) else { return nil }
+    seen[position] = true
+    if case .null = object[position] { return nil }
+    return object[position]
   }
 
   private mutating func read<Value>(
@@ -108,11 +113,14 @@ struct Fields {
   }
 
   /// Members that are taken and change nothing here.
-  mutating func ignore(_ names: String...) { seen.formUnion(names) }
+  mutating func ignore(_ names: String...) {
+    for name in names { if let position = object.position(of: name) { seen[position] = true } }
+  }
 
   /// - Throws: if there are members that nobody has read.
   func finish() throws(APIError) {
-    guard let unknown = object.keys.first(where: { !seen.contains($0) && object[$0] != .null }) else { return }
+    guard let place = seen.indices.first(where: { !seen[$0] && object[$0] != .null }) else { return }
+    let unknown = object.keys[place]
     throw APIError(
       .badRequest, "Unknown parameter: '\(path)\(unknown)'.", parameter: path + unknown, code: "unknown_parameter")
   }

@@ -64,6 +64,8 @@ final class HTTPConnection: ChannelDuplexHandler {
     if buffer.readableBytes == 0 {
       buffer = data
     } else {
+      // What was read of it must not pile up under a client that never lets it run empty.
+      buffer.discardReadBytes()
       buffer.writeBuffer(&data)
     }
     advance()
@@ -89,7 +91,7 @@ final class HTTPConnection: ChannelDuplexHandler {
         responder(context, keepAlive: false).send(error.reply)
       }
     }
-    if holdsRead, buffer.readableBytes < Self.ahead, !isClosing {
+    if holdsRead, responder == nil || buffer.readableBytes < Self.ahead, !isClosing {
       holdsRead = false
       context?.read()
     }

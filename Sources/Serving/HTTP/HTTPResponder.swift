@@ -3,6 +3,7 @@
 // Invariant: what is sent from one thread goes out in the order in which it is sent, and nothing follows the end. Whoever asked
 // is told to have gone or to have been answered once.
 
+internal import Core
 internal import NIOCore
 internal import NIOPosix
 internal import Synchronization
@@ -39,7 +40,7 @@ package final class HTTPResponder: Sendable {
 
   /// Sends the whole reply.
   package func send(_ reply: HTTPReply) {
-    perform {
+    inTurn {
       let hasBody = reply.status != 204
       var bytes = self.head(reply.status, hasBody ? reply.contentType : nil, reply.headers, reply.body.count)
       if hasBody {
@@ -56,7 +57,7 @@ package final class HTTPResponder: Sendable {
 
   /// Begins a reply whose pieces follow.
   package func begin(_ status: Int = 200, contentType: String) {
-    perform {
+    inTurn {
       let headers = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]
       var bytes = self.head(status, contentType, headers, 0)
       bytes.writeStaticString(self.form.isOld ? "\r\n" : "transfer-encoding: chunked\r\n\r\n")
@@ -66,7 +67,7 @@ package final class HTTPResponder: Sendable {
 
   package func write(_ text: String) {
     if text.isEmpty || form.hasNoBody { return }
-    perform {
+    inTurn {
       var bytes = ByteBuffer()
       bytes.reserveCapacity(text.utf8.count + 16)
       if self.form.isOld {
@@ -83,7 +84,7 @@ package final class HTTPResponder: Sendable {
 
   /// Ends a reply that was begun.
   package func end() {
-    perform {
+    inTurn {
       if !self.form.isOld && !self.form.hasNoBody { self.connection.value.send(ByteBuffer(string: "0\r\n\r\n")) }
       self.finish()
     }
@@ -114,6 +115,11 @@ package final class HTTPResponder: Sendable {
       return state.isOver
     }
     if isOver { action() }
+  }
+
+  /// Sends something, unless the reply has ended.
+  private func inTurn(_ action: @escaping @Sendable () -> Void) {
+    perform { if !self.state.withLock({ $0.isOver }) { action() } }
   }
 
   /// Runs what is short on the loop that sends: at once, if this is it.
@@ -156,6 +162,7 @@ package final class HTTPResponder: Sendable {
     bytes.writeStaticString("HTTP/1.1 ")
     bytes.writeString(HTTPResponder.statusLine(status))
     bytes.writeStaticString("\r\n")
+    write("date", HTTPDate.cached(Int(MonotonicClock().unixSeconds)))
     if let contentType { write("content-type", contentType) }
     for (name, value) in headers { write(name, value) }
     for (name, value) in state.withLock({ $0.headers }) { write(name, value) }

@@ -16,7 +16,7 @@ import Testing
 
 @Suite struct HTTPFuzzTests {
   private static let variables = ProcessInfo.processInfo.environment
-  private static let count = variables["TACHORNIS_FUZZ_REQUESTS"].flatMap { Int($0) } ?? 3000
+  private static let count = variables["TACHORNIS_FUZZ_REQUESTS"].flatMap { Int($0) } ?? 1000
   private static let seed = variables["TACHORNIS_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
 
   // MARK: Requests
@@ -88,7 +88,7 @@ import Testing
       let client = try #require(RawClient(port: server.port), "the server takes connections; seed \(Self.seed)")
       client.send(bytes)
       // To a request that is not whole there is an answer when nothing more can come.
-      if !client.hasMore(within: 20) { client.finish() }
+      if !client.hasMore(within: 5) { client.finish() }
       guard let reply = client.reply() else {
         silent += 1
         continue

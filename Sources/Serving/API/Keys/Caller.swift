@@ -49,7 +49,7 @@ package final class Caller: Sendable {
   ///
   /// - Returns: the headers that tell of the limits.
   /// - Throws: if there are too many.
-  func enter() throws(APIError) -> [(String, String)] {
+  package func enter() throws(APIError) -> [(String, String)] {
     let now = clock.seconds
     var problem: (text: String, wait: Double)?
     let headers = state.withLock { state -> [(String, String)] in
@@ -71,7 +71,7 @@ package final class Caller: Sendable {
   }
 
   /// A request that was let in is over.
-  func leave() { state.withLock { $0.running -= 1 } }
+  package func leave() { state.withLock { $0.running -= 1 } }
 
   /// Counts tokens of prompts before they are read.
   ///

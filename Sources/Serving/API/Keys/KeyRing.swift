@@ -30,7 +30,7 @@ public final class KeyRing: Sendable {
   }
 
   /// Who brings a key; nil: it is none of these.
-  func caller(_ key: String) -> Caller? {
+  package func caller(_ key: String) -> Caller? {
     let digest = Self.digest(key)
     return callers.withLock { $0[digest] }
   }

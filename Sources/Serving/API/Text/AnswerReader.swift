@@ -33,8 +33,9 @@ struct AnswerReader: Sendable {
 
   /// All text of a kind; nil if there is none.
   func text(_ kind: AnswerPart.Kind) -> String? {
-    let texts = parts.lazy.filter { $0.kind == kind }.map(\.text)
-    return texts.isEmpty ? nil : texts.joined()
+    var result: String?
+    for part in parts where part.kind == kind { result = result.map { $0 + part.text } ?? part.text }
+    return result
   }
 
   mutating func push(_ text: String) -> [StreamEvent] {
