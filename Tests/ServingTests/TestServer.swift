@@ -20,19 +20,28 @@ struct TestServer {
     {% if add_generation_prompt %}assistant:{% endif %}
     """
 
-  let tiny: TinyModel
+  private let tiny: TinyModel?
   let server: HTTPServer
-  let engine: InferenceEngine
 
-  init(template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024) throws {
-    tiny = try TinyModel(context: context)
+  init(
+    template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024, poolsLastToken: Bool = false
+  ) throws {
+    let tiny = try TinyModel(context: context)
+    self.tiny = tiny
     var configuration = EngineConfiguration()
     (configuration.running, configuration.stepTokens, configuration.blockSize) = (8, 64, 4)
-    engine = try InferenceEngine(
+    let engine = try InferenceEngine(
       PretrainedModel(path: tiny.path), configuration, backend: CPUBackend(threads: 2, rowInvariant: true))
     let service = APIService(
-      engine, name: "tiny", template: try template.map { try ChatTemplate($0) }, family: family, version: "1.2.3")
+      engine, poolsLastToken: poolsLastToken, name: "tiny", template: try template.map { try ChatTemplate($0) },
+      family: family, version: "1.2.3")
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
+  }
+
+  /// A server with an encoder instead.
+  init(pooling engine: PoolingEngine) throws {
+    let service = APIService(nil, encoder: engine, name: "tiny", template: nil, version: "1.2.3")
+    (tiny, server) = (nil, try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle))
   }
 
   func send(

@@ -135,28 +135,4 @@ import Testing
     let refusal = try await server.refusal("/v1/chat/completions", .object(body))
     #expect(refusal.contains(message), "\(refusal)")
   }
-
-  @Test func tokensAreTold() async throws {
-    let server = try TestServer()
-    let body: JSONValue = ["prompt": "ab", "max_tokens": 4, "return_token_ids": true, "temperature": 0]
-    let whole = try await server.post("/v1/completions", body)["choices"]?[0]
-    #expect(whole?["prompt_token_ids"]?.array?.count == 2 && whole?["token_ids"]?.array?.count == 4)
-    let chunks = try await server.chunks("/v1/completions", body).compactMap { $0["choices"]?[0] }
-    #expect(chunks[0]["prompt_token_ids"] == whole?["prompt_token_ids"])
-    #expect(.array(chunks.flatMap { $0["token_ids"]?.array ?? [] }) == whole?["token_ids"])
-  }
-
-  @Test func theLikeliestAreKept() async throws {
-    let server = try TestServer()
-    let body: JSONValue = ["prompt": "ab", "max_tokens": 4, "seed": 5]
-    let all = try await server.post("/v1/completions", body.with(("n", 6), ("logprobs", 0)))
-    let best = try await server.post("/v1/completions", body.with(("n", 2), ("best_of", 6)))
-    func mean(_ choice: JSONValue) -> Double {
-      let scores = choice["logprobs"]?["token_logprobs"]?.array?.compactMap(\.double) ?? []
-      return scores.reduce(0, +) / Double(scores.count)
-    }
-    let texts = try #require(all["choices"]?.array).sorted { mean($0) > mean($1) }.compactMap { $0["text"]?.string }
-    #expect(best["choices"]?.array?.compactMap { $0["text"]?.string } == Array(texts.prefix(2)))
-    #expect(best["choices"]?[0]?["logprobs"] == .null && best["usage"]?["completion_tokens"] == 24)
-  }
 }

@@ -1,6 +1,6 @@
 // Base64 (RFC 4648, standard alphabet, padded).
 
-enum Base64 {
+package enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
   private static let values: [UInt8] = {
     var values = [UInt8](repeating: 0xFF, count: 256)
@@ -8,7 +8,7 @@ enum Base64 {
     return values
   }()
 
-  static func append(_ bytes: some Collection<UInt8>, to output: inout [UInt8]) {
+  package static func append(_ bytes: some Collection<UInt8>, to output: inout [UInt8]) {
     var bits: UInt32 = 0
     var held = 0
     var written = 0

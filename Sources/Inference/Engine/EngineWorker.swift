@@ -15,6 +15,8 @@ final class EngineWorker {
     var times: RequestTimes
     var cached = 0
     var written = 0
+    /// Positions of the prompt behind which the next token's probability was told.
+    var scored = 0
     /// What the last token said: the end, by a stop string or not.
     var stop: String?
 
@@ -98,6 +100,8 @@ final class EngineWorker {
     var scheduled = ScheduledRequest(
       id: id, prompt: request.prompt + written, limit: request.limit - written.count)
     (scheduled.priority, scheduled.tenant, scheduled.salt) = (request.priority, request.tenant, request.salt)
+    // What is found in the cache is not computed, and so not scored.
+    if request.promptLogProbabilities != nil { scheduled.salt += "\0scored \(id)" }
     scheduled.deadline = request.timeout.map { now + $0 }
     perform(scheduler.handle(.submitted(scheduled), at: now))
     if active[id] != nil { for event in old { receiver(event) } }
@@ -136,7 +140,14 @@ final class EngineWorker {
     do {
       try speculation?.extend(&step, &scheduler) { active[$0]?.sampler }
       begin = clock.seconds
-      try runner.run(step) { part, logits in chosen[part.id] = choose(part, logits) }
+      try runner.run(step) { part in
+        !part.isWriting && active[part.id]?.request.promptLogProbabilities != nil
+      } score: { part, offset, logits in
+        score(part.id, part.start + offset, logits)
+      } receive: { part, row, logits in
+        if let request = active[part.id], request.request.wantsState { request.receiver(.state(runner.state(row))) }
+        chosen[part.id] = choose(part, logits)
+      }
     } catch {
       // What the step should have written to the cache is not there: none of its texts can go on.
       for part in step.parts { tell(part.id, "The model could not be run: \(error)") }
@@ -146,6 +157,25 @@ final class EngineWorker {
     speculation?.computed(step, chosen, seconds: now - begin)
     statistics.computed(step, chosen, seconds: now - start)
     perform(scheduler.handle(.computed(step, chosen: chosen), at: now))
+  }
+
+  /// Tells how likely the token of a prompt is that follows on a position.
+  private func score(_ id: InferenceEngine.ID, _ position: Int, _ logits: UnsafeBufferPointer<Float>) {
+    guard let index = active.index(forKey: id) else { return }
+    let request = active.values[index].request
+    // What is computed once more was told before.
+    guard let count = request.promptLogProbabilities, position + 1 < request.prompt.count,
+      position == active.values[index].scored
+    else { return }
+    active.values[index].scored += 1
+    let token = request.prompt[position + 1]
+    let (chosen, likeliest) = workspace.logProbabilities(logits, of: token, likeliest: count)
+    let logit = logits[Int(token)]
+    active.values[index].receiver(
+      .prompt(
+        PromptToken(
+          choice: TokenChoice(token: token, logProbability: chosen, likeliest: likeliest),
+          rank: 1 + logits.count { $0 > logit })))
   }
 
   /// Chooses the tokens that follow: one, and one more for each drafted token that was chosen, too.

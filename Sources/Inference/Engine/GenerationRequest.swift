@@ -22,6 +22,11 @@ public struct GenerationRequest: Sendable {
   public var salt = ""
   /// Leaves special tokens out of the text.
   public var skipsSpecials = false
+  /// Asks for the log-probabilities of the prompt's tokens and of so many likeliest ones at each place; nil: none. Such a
+  /// prompt is computed whole, whatever is in the cache.
+  public var promptLogProbabilities: Int?
+  /// Asks for the hidden state behind the prompt, which texts are compared by; `limit` is 1 then.
+  public var wantsState = false
   /// After how many seconds it is too late; nil: never.
   public var timeout: Double?
 
@@ -29,16 +34,27 @@ public struct GenerationRequest: Sendable {
 }
 
 /// What an engine tells of a request, in this order: `refused`; or `token`s that were written before, `started` (unless it ends
-/// before), `token`s, and one of `ended` and `failed`.
+/// before), `prompt`s, `token`s, and one of `ended` and `failed`.
 public enum GenerationEvent: Sendable {
   case refused(Refusal)
   /// The prompt is being read; so many of its tokens were in the cache.
   case started(cached: Int)
+  /// How likely a token of the prompt is; they come in order, from the second on, before any token is chosen.
+  case prompt(PromptToken)
+  /// The hidden state behind the prompt.
+  case state([Float])
   /// A token was chosen; the text that is certain now. Tokens that end the text come without text.
   case token(TokenChoice, text: String)
   case ended(GenerationEnd)
   /// The model or the sampler could not go on; other requests are not affected.
   case failed(String)
+}
+
+/// A token of a prompt as the model sees it behind those before it.
+public struct PromptToken: Sendable {
+  public var choice: TokenChoice
+  /// Its place among all tokens by how likely they are, from 1.
+  public var rank: Int
 }
 
 /// How a text ended.

@@ -88,21 +88,61 @@ final class StepRunner {
 
   /// Computes a step.
   ///
-  /// - Parameter receive: given the logits behind the last tokens of each part that is a text's last, as many as it wants, in
-  ///   the order of the parts.
-  func run(_ step: EngineStep, receive: (EngineStep.Part, LogitRows) throws -> Void) throws {
+  /// - Parameters:
+  ///   - score: given the logits behind each token of the parts that `isScored` says, with the number of the token.
+  ///   - receive: given the logits behind the last tokens of each part that is a text's last, as many as it wants, in
+  ///     the order of the parts, and the number of the first among all that are wanted.
+  func run(
+    _ step: EngineStep, isScored: (EngineStep.Part) -> Bool,
+    score: (EngineStep.Part, Int, UnsafeBufferPointer<Float>) -> Void,
+    receive: (EngineStep.Part, _ row: Int, LogitRows) throws -> Void
+  ) throws {
     let (count, wanted) = (step.count, step.wanted)
     precondition(count <= limits.tokens && step.parts.count <= limits.running, "\(count) tokens of \(step.parts.count)")
     fill(step)
     let given = rows.map { $0.prefix(count) }
     let hidden = try states.run(given + [tables] + weights.states + pools, extent: count)[0]
+    var row = 0
+    for part in step.parts {
+      if isScored(part) { try self.score(part, hidden, row, score) }
+      row += part.tokens.count
+    }
     if wanted == 0 { return }
     gather(hidden, step)
     let logits = try logits.run([self.wanted.prefix(wanted)] + weights.logits, extent: wanted)[0]
-    var first = logits.pointer.assumingMemoryBound(to: Float.self)
+    let values = logits.pointer.assumingMemoryBound(to: Float.self)
+    var next = 0
     for part in step.parts where part.isLast {
-      try receive(part, LogitRows(first: first, count: part.wanted, vocabulary: vocabulary))
-      first += part.wanted * vocabulary
+      try receive(
+        part, next, LogitRows(first: values + next * vocabulary, count: part.wanted, vocabulary: vocabulary))
+      next += part.wanted
+    }
+  }
+
+  /// The hidden state whose logits are a row of those that a step's parts want, in their order.
+  ///
+  /// - Precondition: `receive` of that step is being called.
+  func state(_ row: Int) -> [Float] {
+    let bytes = width * wanted.type.element.size
+    return TensorData(TensorType(wanted.type.element, [width]), pointer: wanted.pointer + row * bytes, owner: wanted)
+      .floats
+  }
+
+  /// Computes the logits behind all tokens of a part, the first of which is a row of the step.
+  private func score(
+    _ part: EngineStep.Part, _ hidden: TensorData, _ row: Int,
+    _ receive: (EngineStep.Part, Int, UnsafeBufferPointer<Float>) -> Void
+  ) throws {
+    let bytes = width * hidden.type.element.size
+    var done = 0
+    while done < part.tokens.count {
+      let count = min(part.tokens.count - done, wanted.shape[0])
+      wanted.pointer.copyMemory(from: hidden.pointer + (row + done) * bytes, byteCount: count * bytes)
+      let logits = try logits.run([wanted.prefix(count)] + weights.logits, extent: count)[0]
+      let rows = LogitRows(
+        first: logits.pointer.assumingMemoryBound(to: Float.self), count: count, vocabulary: vocabulary)
+      for offset in 0..<count { withExtendedLifetime(logits) { receive(part, done + offset, rows[offset]) } }
+      done += count
     }
   }
 

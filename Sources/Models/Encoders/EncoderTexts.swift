@@ -4,13 +4,13 @@
 // Invariant: special tokens are never cut off, and their spelling in a text is ordinary text.
 
 internal import Core
-internal import Formats
+package import Formats
 
 /// Turns texts and pairs of texts into tokens.
-struct EncoderTexts: Sendable {
-  let tokenizer: any Tokenizer
+package struct EncoderTexts: Sendable {
+  package let tokenizer: any Tokenizer
   /// The most tokens of a text, special ones included.
-  let limit: Int
+  package let limit: Int
   /// Whether texts are made lower case first.
   let lowercases: Bool
 
@@ -43,8 +43,19 @@ struct EncoderTexts: Sendable {
     return tokenizer.addSpecials(Array(tokens(text).prefix(room)), nil)
   }
 
+  /// A text behind a prompt, and whether something was cut off.
+  package func counted(_ text: String, behind prompt: String) -> (TokenizedText, isCut: Bool) {
+    counted(tokens(prompt + text))
+  }
+
+  /// The text that tokens are, and whether something was cut off.
+  package func counted(_ tokens: [Int32]) -> (TokenizedText, isCut: Bool) {
+    let room = limit - tokenizer.addSpecials([], nil).tokens.count
+    return (tokenizer.addSpecials(Array(tokens.prefix(room)), nil), tokens.count > room)
+  }
+
   /// Two texts; where they are too long, the longer one is cut, and then both to the same length.
-  func pair(_ first: String, _ second: String) -> TokenizedText {
+  package func pair(_ first: String, _ second: String) -> TokenizedText {
     let room = limit - tokenizer.addSpecials([], []).tokens.count
     let (first, second) = (tokens(first), tokens(second))
     var (short, long) = (min(first.count, second.count), max(first.count, second.count))

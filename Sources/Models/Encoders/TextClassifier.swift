@@ -2,6 +2,7 @@
 // and Cho (2019), arXiv:1901.04085).
 
 internal import Core
+package import Formats
 public import Networks
 public import Tensors
 
@@ -9,7 +10,7 @@ public import Tensors
 public final class TextClassifier {
   /// The names of the labels, in the order of what `classify` returns.
   public let labels: [String]
-  private let texts: EncoderTexts
+  package let texts: EncoderTexts
   private let runner: EncoderRunner
   private let labelActivation: LabelActivation
   private let scoreActivation: LabelActivation
@@ -41,7 +42,12 @@ public final class TextClassifier {
   /// For each text, in order, how likely each label is: they add up to 1 unless a text may have several. The values
   /// themselves where the model was trained for regression.
   public func classify(_ texts: [String]) throws -> [[Float]] {
-    try runner.logits(texts.map { self.texts.text($0) }).map(labelActivation.callAsFunction)
+    try probabilities(texts.map { self.texts.text($0) })
+  }
+
+  /// The same of tokens.
+  package func probabilities(_ texts: [TokenizedText]) throws -> [[Float]] {
+    try runner.logits(texts).map(labelActivation.callAsFunction)
   }
 
   /// How well each document answers `query`, in the order of the documents; more is better.
@@ -54,7 +60,12 @@ public final class TextClassifier {
         "A model that ranks documents has one label, but this one has \(labels.count): \(labels.prefix(8)). "
           + "Use it to classify texts.")
     }
-    return try runner.logits(documents.map { texts.pair(query, $0) }).map { scoreActivation($0)[0] }
+    return try scores(documents.map { texts.pair(query, $0) })
+  }
+
+  /// The scores of pairs of texts, by a model of one label.
+  package func scores(_ pairs: [TokenizedText]) throws -> [Float] {
+    try runner.logits(pairs).map { scoreActivation($0)[0] }
   }
 }
 

@@ -5,6 +5,7 @@
 //
 // Invariant: vectors are those of sentence-transformers for the same folder, and do not depend on what else is embedded.
 
+package import Formats
 public import Networks
 public import Tensors
 
@@ -12,7 +13,9 @@ public import Tensors
 public final class TextEncoder {
   /// Names and texts of the prompts that the model was trained with.
   public var prompts: [String: String] { recipe.prompts }
-  private let texts: EncoderTexts
+  /// What is put in front of texts if nobody says otherwise.
+  package var usualPrompt: String { recipe.usualPrompt }
+  package let texts: EncoderTexts
   private let recipe: EmbeddingRecipe
   private let runner: EncoderRunner
   private let backend: any Backend
@@ -39,12 +42,18 @@ public final class TextEncoder {
   ///
   /// - Parameter prompt: put in front of each text; nil: the model's usual one, if it has one.
   public func embed(_ texts: [String], prompt: String? = nil) throws -> [[Float]] {
-    if texts.isEmpty { return [] }
     let prompt = prompt ?? recipe.usualPrompt
-    let inputs = texts.map { self.texts.text(prompt + $0) }
+    return try embed(texts.map { self.texts.text(prompt + $0) }, prompt: prompt)
+  }
+
+  /// The vector of each text, in order.
+  ///
+  /// - Parameter prompt: what the texts begin with already.
+  package func embed(_ inputs: [TokenizedText], prompt: String) throws -> [[Float]] {
+    if inputs.isEmpty { return [] }
     let skipped = recipe.includesPrompt ? 0 : self.texts.promptLength(prompt)
     let width = runner.encoder.width
-    var rows = [[Float]](repeating: [], count: texts.count)
+    var rows = [[Float]](repeating: [], count: inputs.count)
     try runner.states(of: inputs) { text, states in
       // A text of nothing but the prompt keeps its last token.
       let first = min(skipped * width, states.count - width)

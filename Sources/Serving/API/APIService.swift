@@ -6,9 +6,14 @@ package import Inference
 internal import Models
 internal import Synchronization
 
-/// Answers requests with an engine.
+/// Answers requests with the engine of a model: one that writes texts, or one that makes vectors or labels of them.
 public final class APIService: Sendable {
-  package let engine: InferenceEngine
+  /// Nil: the model writes no texts.
+  private let writer: InferenceEngine?
+  /// Nil: the model does nothing else.
+  private let encoder: PoolingEngine?
+  /// Who makes vectors or labels, if anybody does.
+  private let pooler: (any Pooler)?
   /// What the model is called.
   public let name: String
   let template: ChatTemplate?
@@ -28,22 +33,64 @@ public final class APIService: Sendable {
 
   /// - Parameters:
   ///   - family: how the model marks reasoning and calls of tools; nil: as its template says.
+  ///   - poolsLastToken: the decoder was trained so that its last state is a vector of the text.
   ///   - version: of this program.
   package init(
-    _ engine: InferenceEngine, name: String, template: ChatTemplate?, family: StreamFamily? = nil, version: String,
-    keys: KeyRing? = nil
+    _ engine: InferenceEngine?, encoder: PoolingEngine? = nil, poolsLastToken: Bool = false, name: String,
+    template: ChatTemplate?, family: StreamFamily? = nil, version: String, keys: KeyRing? = nil
   ) {
     self.family = family ?? StreamFamily(template: template)
-    grammars = GrammarCache(engine, markers: self.family.markers)
-    (self.engine, self.name, self.template, self.keys, self.version) = (engine, name, template, keys, version)
+    precondition(engine != nil || encoder != nil, "a service of no model")
+    grammars =
+      engine.map { [family = self.family] in GrammarCache($0, markers: family.markers) }
+      ?? GrammarCache(GrammarVocabulary([]))
+    (writer, self.encoder) = (engine, encoder)
+    let decoder: (any Pooler)? = poolsLastToken ? engine.map { LastTokenPooler(engine: $0) } : nil
+    pooler = encoder ?? decoder
+    (self.name, self.template, self.keys, self.version) = (name, template, keys, version)
     ids = Mutex(RandomSequence(seed: UInt64.random(in: 0...UInt64.max), stream: 1))
   }
 
   /// Says no to /ready from now on, and ends when all requests have.
   public func drain() {
     isDraining.withLock { $0 = true }
-    engine.drain()
+    writer?.drain()
+    encoder?.drain()
   }
+
+  /// The engine for texts.
+  var engine: InferenceEngine {
+    get throws(APIError) {
+      if let writer { return writer }
+      throw APIError(
+        .badRequest, "The model '\(name)' writes no texts: ask it for \(poolingPaths.joined(separator: ", ")).",
+        code: "unsupported_task")
+    }
+  }
+
+  /// The engine for vectors and labels.
+  func pooler(_ task: PoolingEngine.Task) throws(APIError) -> any Pooler {
+    if let pooler, pooler.tasks.contains(task) { return pooler }
+    let paths = writer == nil ? poolingPaths : ["/v1/chat/completions", "/v1/completions"]
+    throw APIError(
+      .badRequest, "The model '\(name)' cannot do that: ask it for \(paths.joined(separator: ", ")).",
+      code: "unsupported_task")
+  }
+
+  private var poolingPaths: [String] {
+    var paths: [String] = []
+    if let tasks = pooler?.tasks {
+      if tasks.contains(.vector) { paths.append("/v1/embeddings") }
+      if tasks.contains(.labels) { paths.append("/classify") }
+      if !tasks.isDisjoint(with: [.vector, .score]) { paths += ["/v1/score", "/v1/rerank"] }
+    }
+    return paths
+  }
+
+  /// Of any engine.
+  private var statistics: EngineStatistics { writer?.statistics ?? encoder!.statistics }
+  private var tokenizer: any Tokenizer { writer?.tokenizer ?? encoder!.texts.tokenizer }
+  private var context: Int { writer?.context ?? encoder!.texts.limit }
 
   package func handle(_ request: HTTPRequest, _ responder: HTTPResponder) {
     do throws(APIError) {
@@ -78,25 +125,32 @@ public final class APIService: Sendable {
     case (_, let path) where path.hasPrefix("/v1/responses/"): try storedResponse(request, responder)
     case ("POST", "/v1/messages"): try message(request, responder)
     case ("POST", "/v1/messages/count_tokens"): try countTokens(request, responder)
+    case ("POST", "/v1/embeddings"), ("POST", "/pooling"): try embed(request, responder)
+    case ("POST", "/v1/score"), ("POST", "/score"): try score(request, responder)
+    case ("POST", "/v1/rerank"), ("POST", "/v2/rerank"), ("POST", "/rerank"): try rerank(request, responder)
+    case ("POST", "/classify"), ("POST", "/v1/classify"): try classify(request, responder)
     case ("POST", "/tokenize"): try tokenize(request, responder)
     case ("POST", "/detokenize"): try detokenize(request, responder)
     case ("GET", "/v1/models"): responder.send(json: ["object": "list", "data": [model]])
     case ("GET", "/v1/models/\(name)"): responder.send(json: model)
     case ("GET", "/version"): responder.send(json: ["version": .string(version)])
     case ("GET", "/load"):
-      let statistics = engine.statistics
+      let statistics = statistics
       responder.send(json: ["server_load": .number(JSONNumber(statistics.waiting + statistics.running))])
     case ("GET", "/metrics"):
       responder.send(
         HTTPReply(
-          200, "text/plain; version=0.0.4; charset=utf-8", Array(metrics.text(engine.statistics, model: name).utf8)))
+          200, "text/plain; version=0.0.4; charset=utf-8", Array(metrics.text(statistics, model: name).utf8)))
     default: throw unknown(request)
     }
   }
 
   static let paths = [
     "/v1/chat/completions": "POST", "/v1/completions": "POST", "/v1/responses": "POST", "/v1/messages": "POST",
-    "/v1/messages/count_tokens": "POST", "/tokenize": "POST", "/detokenize": "POST",
+    "/v1/messages/count_tokens": "POST", "/v1/embeddings": "POST", "/pooling": "POST", "/v1/score": "POST",
+    "/score": "POST",
+    "/v1/rerank": "POST", "/v2/rerank": "POST", "/rerank": "POST", "/classify": "POST", "/v1/classify": "POST",
+    "/tokenize": "POST", "/detokenize": "POST",
     "/v1/models": "GET", "/ready": "GET", "/version": "GET", "/load": "GET", "/metrics": "GET", "/health": "GET",
   ]
 
@@ -165,7 +219,7 @@ public final class APIService: Sendable {
   private var model: JSONValue {
     [
       "id": .string(name), "object": "model", "created": 0, "owned_by": "tachornis", "root": .string(name),
-      "parent": .null, "max_model_len": .number(JSONNumber(engine.context)),
+      "parent": .null, "max_model_len": .number(JSONNumber(context)),
     ]
   }
 
@@ -173,10 +227,10 @@ public final class APIService: Sendable {
     var fields = try Fields(body: request.body)
     try checkModel(&fields)
     let text = try fields.required("prompt", fields.string("prompt"))
-    let tokens = engine.tokenizer.encode(text, addingSpecials: try fields.flag("add_special_tokens") ?? true)
+    let tokens = tokenizer.encode(text, addingSpecials: try fields.flag("add_special_tokens") ?? true)
     try fields.finish()
     responder.send(json: [
-      "count": .number(JSONNumber(tokens.count)), "max_model_len": .number(JSONNumber(engine.context)),
+      "count": .number(JSONNumber(tokens.count)), "max_model_len": .number(JSONNumber(context)),
       "tokens": .array(tokens.map { .number(JSONNumber($0)) }),
     ])
   }
@@ -186,7 +240,7 @@ public final class APIService: Sendable {
     try checkModel(&fields)
     let tokens = try fields.required("tokens", fields.tokens("tokens"))
     try fields.finish()
-    responder.send(json: ["prompt": .string(engine.tokenizer.decode(tokens))])
+    responder.send(json: ["prompt": .string(tokenizer.decode(tokens))])
   }
 }
 

@@ -28,6 +28,8 @@ struct GenerationFields {
   var returnsTokens = false
   /// Tokens of the answer that a client has already, from another server.
   var written: [Int32] = []
+  /// The log-probabilities of the prompt's tokens are told, with so many likeliest ones.
+  var promptScores: Int?
   /// Texts that are written to each prompt.
   var texts: Int { best ?? count }
 
@@ -44,8 +46,12 @@ struct GenerationFields {
       let given = try fields.integer(name, 0...(1 << 24))
       if limit == nil { limit = given }
     }
-    if hasChoices { count = try fields.integer("n", 1...128) ?? 1 }
     isStreamed = try fields.flag("stream") ?? false
+    if hasChoices {
+      count = try fields.integer("n", 1...128) ?? 1
+      promptScores = try fields.integer("prompt_logprobs", 0...20)
+      if promptScores != nil && isStreamed { throw fields.wrong("prompt_logprobs", "is not told in streams") }
+    }
     skipsSpecials = try fields.flag("skip_special_tokens") ?? true
     returnsTokens = try fields.flag("return_token_ids") ?? false
     written = try fields.tokens("resume_token_ids") ?? []

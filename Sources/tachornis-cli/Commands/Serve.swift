@@ -19,9 +19,10 @@ struct Serve: ParsableCommand {
         tachornis serve --config serve.json5 --keys keys.json5 --tls-certificate chain.pem --tls-key key.pem
         curl localhost:8000/v1/completions -d '{"prompt": "Once upon", "max_tokens": 20}'
 
-      Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /health, /ready, /version,
-      /load, /metrics (Prometheus, vLLM's names). Ctrl-C or SIGTERM takes no more requests, ends those under way and stops.
-      SIGHUP reads keys, limits and certificates again; streams go on.
+      Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (Anthropic's), /v1/models, /tokenize,
+      /detokenize, /health, /ready, /version, /load, /metrics (Prometheus, vLLM's names); of an encoder /v1/embeddings,
+      /v1/score, /v1/rerank, /classify instead of the first four. Ctrl-C or SIGTERM takes no more requests, ends those under
+      way and stops. SIGHUP reads keys, limits and certificates again; streams go on.
       """)
 
   @Option(help: "A run's folder, a checkpoint, a folder as Hugging Face has them, or a .gguf file.")
@@ -93,24 +94,17 @@ struct Serve: ParsableCommand {
     let settings = try resolved()
     let keys = try settings.keys.map { KeyRing(try ConfigurationLoader.load(file: $0)) }
     let certificate = try settings.tlsCertificate.map { try TLSCertificate(chain: $0, key: settings.tlsKey!) }
-    let loaded = try LoadedModel(path: settings.model)
     // A text must not depend on which others are written beside it.
     let backend = CPUBackend(threads: settings.threads, rowInvariant: true)
     DefaultBackend.use(backend)
-    let draft = try settings.draftModel.map { try LoadedModel(path: $0).pretrained }
-    let engine = try InferenceEngine(loaded.pretrained, draft: draft, settings.engine, backend: backend)
-    let template = try chatTemplate(loaded, settings.template)
-    let service = APIService(
-      engine, name: settings.name ?? Serve.name(of: settings.model), template: template,
-      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys)
+    let (service, about) = try service(settings, backend, keys)
     // Threads compute; one loop reads and writes.
     let server = try HTTPServer(
       host: settings.host, port: settings.port, loops: 1, settings.http, certificate: certificate,
       refused: service.refused, handle: service.handle)
     Interrupt.watch()
     writeOutput(
-      "Serving \(service.name) on http\(certificate == nil ? "" : "s")://\(settings.host):\(server.port) (context "
-        + "\(engine.context), cache \(engine.cacheBytes >> 20) MiB)\n")
+      "Serving \(service.name) on http\(certificate == nil ? "" : "s")://\(settings.host):\(server.port) (\(about))\n")
     Interrupt.wait { Serve.reload(settings, keys, certificate) }
     Failure.writeError("Ending: no more requests are taken.\n")
     // /ready says no from here on; then nobody new comes in, and the last answers go out before the sockets are closed.
@@ -153,6 +147,39 @@ struct Serve: ParsableCommand {
     } catch {
       Failure.writeError("Not reloaded, what was in force stays: \(error)\n")
     }
+  }
+
+  /// What answers, and a few words about it.
+  private func service(
+    _ settings: ServeConfiguration, _ backend: CPUBackend, _ keys: KeyRing?
+  ) throws -> (APIService, String) {
+    let name = settings.name ?? Serve.name(of: settings.model)
+    if (try? PretrainedEncoder(path: settings.model)) != nil {
+      let engine = try PoolingEngine(path: settings.model, backend: backend)
+      let service = APIService(nil, encoder: engine, name: name, template: nil, version: Tachornis.version, keys: keys)
+      return (service, "an encoder of texts of \(engine.texts.limit) tokens")
+    }
+    let loaded = try LoadedModel(path: settings.model)
+    let draft = try settings.draftModel.map { try LoadedModel(path: $0).pretrained }
+    let engine = try InferenceEngine(loaded.pretrained, draft: draft, settings.engine, backend: backend)
+    let template = try chatTemplate(loaded, settings.template)
+    let service = APIService(
+      engine, poolsLastToken: Serve.poolsLastToken(settings.model), name: name, template: template,
+      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys)
+    return (service, "context \(engine.context), cache \(engine.cacheBytes >> 20) MiB")
+  }
+
+  /// Whether the files of sentence-transformers in a decoder's folder say that its last state, normalized, is a vector.
+  private static func poolsLastToken(_ folder: String) -> Bool {
+    func json(_ name: String) -> JSONValue? {
+      guard let file = try? MappedFile(path: "\(folder)/\(name)") else { return nil }
+      return file.withBytes { try? JSONValue(parsing: $0) }
+    }
+    let modules = json("modules.json")?.array ?? []
+    let types = modules.map { $0["type"]?.string?.split(separator: ".").last.map(String.init) ?? "" }
+    guard types == ["Transformer", "Pooling", "Normalize"] else { return false }
+    let pooling = json("\(modules[1]["path"]?.string ?? "")/config.json")
+    return pooling?["pooling_mode_lasttoken"] == true || pooling?["pooling_mode"] == "lasttoken"
   }
 
   private func chatTemplate(_ loaded: LoadedModel, _ template: String?) throws -> ChatTemplate? {

@@ -19,7 +19,9 @@ public struct TokenChoice: Sendable, Hashable {
   /// The likeliest tokens of the model's own distribution, likeliest first.
   public var likeliest: [TokenProbability] = []
 
-  public init(token: Int32) { self.token = token }
+  public init(token: Int32, logProbability: Float? = nil, likeliest: [TokenProbability] = []) {
+    (self.token, self.logProbability, self.likeliest) = (token, logProbability, likeliest)
+  }
 }
 
 extension SamplingWorkspace {

@@ -6,6 +6,7 @@ internal import Models
 
 extension APIService {
   func chat(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    let engine = try engine
     var fields = try Fields(body: request.body)
     try checkModel(&fields)
     var generation = try GenerationFields(&fields, limitNames: ["max_completion_tokens", "max_tokens"])

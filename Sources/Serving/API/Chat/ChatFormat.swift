@@ -57,6 +57,9 @@ struct ChatFormat: AnswerFormat {
     }
     var result = object("chat.completion", written, usage: Usage(choices, answers: choices.count).json)
     if tellsTokens { result["prompt_token_ids"] = .tokens(choices[0].prompt) }
+    if !choices[0].promptScores.isEmpty {
+      result["prompt_logprobs"] = tokenizer.promptLogProbabilities(choices[0].promptScores)
+    }
     return .object(result)
   }
 

@@ -6,6 +6,7 @@ internal import Models
 
 extension APIService {
   func respond(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    let engine = try engine
     var fields = try Fields(body: request.body)
     try checkModel(&fields)
     var generation = try GenerationFields(&fields, limitNames: ["max_output_tokens"], hasChoices: false)

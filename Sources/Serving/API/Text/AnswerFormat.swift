@@ -13,6 +13,8 @@ struct Choice: Sendable {
   var answer: AnswerReader
   /// What was chosen, with the piece of text that it completed, if that is wanted.
   var tokens: [(choice: TokenChoice, piece: String)] = []
+  /// How likely the prompt's tokens are, from the second on, if that is wanted: of the first choice of each prompt.
+  var promptScores: [PromptToken] = []
   var reasoningTokens = 0
   var end: GenerationEnd?
 
@@ -101,6 +103,26 @@ extension Tokenizer {
     var bytes: [UInt8] = []
     appendBytes(of: token, to: &bytes)
     return bytes
+  }
+
+  /// vLLM's description of a prompt's tokens, of which the first is like nothing before it.
+  func promptLogProbabilities(_ tokens: [PromptToken]) -> JSONValue {
+    func entry(_ token: Int32, _ logProbability: Float, rank: Int) -> (String, JSONValue) {
+      (
+        String(token),
+        [
+          "logprob": .number(finite(logProbability)), "rank": .number(JSONNumber(rank)),
+          "decoded_token": .string(String(decoding: spelling(of: token), as: UTF8.self)),
+        ]
+      )
+    }
+    return .array(
+      [.null]
+        + tokens.map { token in
+          let chosen = entry(token.choice.token, token.choice.logProbability ?? 0, rank: token.rank)
+          let others = token.choice.likeliest.enumerated().map { entry($1.token, $1.logProbability, rank: $0 + 1) }
+          return .object(JSONObject(others + [chosen]))
+        })
   }
 
   /// OpenAI's description of tokens of a message, with the likeliest others.

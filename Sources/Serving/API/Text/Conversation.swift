@@ -96,6 +96,7 @@ struct Conversation: Sendable {
 extension APIService {
   /// The texts that a conversation asks for.
   func request(_ conversation: Conversation, _ fields: GenerationFields) throws(APIError) -> TextRequest {
+    let engine = try engine
     let prompt = try prompt(conversation)
     let (family, grammar) = reading(conversation, after: prompt)
     return TextRequest(

@@ -46,11 +46,10 @@ final class TextAnswer: Sendable {
 
   /// - Parameter texts: one for each choice.
   static func begin(
-    _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ service: APIService,
-    _ responder: HTTPResponder
+    _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ engine: InferenceEngine,
+    _ metrics: ServiceMetrics, _ responder: HTTPResponder
   ) {
-    let engine = service.engine
-    let answer = TextAnswer(texts, request, format, service, responder)
+    let answer = TextAnswer(texts, request, format, engine, metrics, responder)
     if let error = answer.caller?.problem(with: texts) { return answer.give(error) }
     for (index, var text) in texts.enumerated() {
       // Who brings a key is who it says, whatever else the request tells.
@@ -64,10 +63,10 @@ final class TextAnswer: Sendable {
   }
 
   private init(
-    _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ service: APIService,
-    _ responder: HTTPResponder
+    _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ engine: InferenceEngine,
+    _ metrics: ServiceMetrics, _ responder: HTTPResponder
   ) {
-    (engine, metrics, self.responder, caller) = (service.engine, service.metrics, responder, responder.caller)
+    (self.engine, self.metrics, self.responder, caller) = (engine, metrics, responder, responder.caller)
     (isStreamed, keepsTokens) = (request.fields.isStreamed, request.keepsTokens)
     let choices = texts.enumerated().map {
       Choice(index: $0, prompt: $1.prompt, answer: AnswerReader(request.family))
@@ -90,7 +89,8 @@ final class TextAnswer: Sendable {
     let count = inbox.withLock { inbox -> Int? in
       let isDue: Bool
       switch event {
-      case .started: return nil
+      case .started, .state: return nil
+      case .prompt: isDue = false
       case .token(_, let text): isDue = isStreamed && (keepsTokens || !text.isEmpty)
       case .ended:
         inbox.running -= 1
@@ -126,7 +126,8 @@ final class TextAnswer: Sendable {
         switch event {
         case .refused(let refusal): problem = APIError(refusal)
         case .failed(let message): problem = APIError(.failed, message)
-        case .started: break
+        case .started, .state: break
+        case .prompt(let token): state.choices[index].promptScores.append(token)
         case .token(let choice, let piece): text += take(choice, piece, index, &state)
         case .ended(let end): text += take(end, index, &state)
         }

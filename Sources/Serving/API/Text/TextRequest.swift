@@ -21,11 +21,12 @@ struct TextRequest: Sendable {
 extension APIService {
   /// Submits the texts of a request; compiles what they are held to first, where that is not known yet.
   func begin(_ request: TextRequest, _ format: any AnswerFormat, _ responder: HTTPResponder) throws(APIError) {
-    guard let grammar = request.grammar else { return submit(request, nil, format, responder) }
-    if let known = grammars.known(grammar) { return submit(request, known, format, responder) }
+    let engine = try engine
+    guard let grammar = request.grammar else { return submit(request, engine, nil, format, responder) }
+    if let known = grammars.known(grammar) { return submit(request, engine, known, format, responder) }
     try background.run {
       do throws(GrammarError) {
-        self.submit(request, try self.grammars.entry(for: grammar), format, responder)
+        self.submit(request, engine, try self.grammars.entry(for: grammar), format, responder)
       } catch {
         let error = APIError(.badRequest, error.message, code: "invalid_grammar")
         self.metrics.count(error: error.kind.rawValue)
@@ -35,7 +36,8 @@ extension APIService {
   }
 
   private func submit(
-    _ request: TextRequest, _ grammar: GrammarCache.Entry?, _ format: any AnswerFormat, _ responder: HTTPResponder
+    _ request: TextRequest, _ engine: InferenceEngine, _ grammar: GrammarCache.Entry?, _ format: any AnswerFormat,
+    _ responder: HTTPResponder
   ) {
     let fields = request.fields
     let requests = request.prompts.flatMap { prompt in
@@ -45,12 +47,15 @@ extension APIService {
         (result.sampling, result.stream) = (fields.sampling, answer)
         result.written = fields.written
         (result.priority, result.tenant, result.salt) = (fields.priority, fields.tenant, fields.salt)
+        if answer == 0 { result.promptLogProbabilities = fields.promptScores }
+        // The prompt alone is computed with a token, of which nobody is told.
+        if fields.promptScores != nil { result.limit = max(1, result.limit) }
         result.constraint = grammar.map { GrammarMatcher($0.masks) }
         // Markers may be special tokens, and are taken out when the answer is read.
         result.skipsSpecials = fields.skipsSpecials && request.family == nil
         return result
       }
     }
-    TextAnswer.begin(requests, request, format, self, responder)
+    TextAnswer.begin(requests, request, format, engine, metrics, responder)
   }
 }

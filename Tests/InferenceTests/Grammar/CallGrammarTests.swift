@@ -1,0 +1,81 @@
+// Calls that grammars compel are calls that the parser of the same family reads.
+
+import Core
+import Inference
+import Support
+import Testing
+
+@Suite struct CallGrammarTests {
+  private static let tools = [
+    CalledTool(
+      name: "pick", schema: #"{"type": "object", "properties": {"n": {"enum": [1, "a\"}<"]}}, "required": ["n"]}"#),
+    CalledTool(name: "now", schema: #"{"type": "object", "properties": {}, "additionalProperties": false}"#),
+  ]
+  private static let families = StreamFamily.all.values.filter { $0.calls != nil }.map(\.name).sorted()
+
+  @Test(arguments: families, [true, false])
+  func whatIsWrittenIsRead(name: String, isSingle: Bool) throws {
+    let family = try #require(StreamFamily.all[name])
+    let prompt = family.reasoning.map { $0.opening + "\n\n" + $0.closing } ?? "user: Hi"
+    let request = try #require(
+      GrammarRequest(family, tools: Self.tools, mustCall: true, isSingle: isSingle, content: nil, after: prompt))
+    let masks = try GrammarCache(GrammarTesting.vocabulary).entry(for: request).masks
+    for seed in 0..<20 as Range<UInt64> {
+      var random = RandomSequence(seed: seed, stream: 0)
+      var matcher = GrammarMatcher(masks)
+      var text: [UInt8] = []
+      while !(matcher.isComplete && (text.count > 400 || random.next() % 2 == 0)) {
+        let allowed = GrammarTesting.mask(&matcher)
+        if allowed.isEmpty { break }
+        let token = allowed[Int(random.next() % UInt64(allowed.count))]
+        #expect(matcher.follow(token))
+        text += GrammarTesting.spellings[Int(token)]
+      }
+      var parser = StreamParser(family.answering(prompt, canCall: true, isHeld: false))
+      let events = parser.push(String(decoding: text, as: UTF8.self)) + parser.finish()
+      var arguments: [String] = []
+      for event in events {
+        switch event {
+        case .call(_, let name):
+          #expect(["pick", "now"].contains(name))
+          arguments.append("")
+        case .arguments(let index, let piece): arguments[index] += piece
+        case .content(let piece): #expect(piece.allSatisfy(\.isWhitespace), "\(piece)")
+        case .reasoning(let piece): Issue.record("reasoning \(piece)")
+        case .done: break
+        }
+      }
+      #expect(!arguments.isEmpty && (!isSingle || arguments.count == 1), "\(String(decoding: text, as: UTF8.self))")
+      for argument in arguments {
+        #expect((try? JSONValue(parsing: argument))?.object != nil, "\(argument)")
+      }
+    }
+  }
+
+  @Test(arguments: families) func reasoningMayComeFirst(name: String) throws {
+    let family = try #require(StreamFamily.all[name])
+    guard let reasoning = family.reasoning else { return }
+    let content = GrammarRequest.choices(["<left>"])
+    let free = try #require(
+      GrammarRequest(family, tools: [], mustCall: false, isSingle: false, content: content, after: "Hi"))
+    let cache = GrammarCache(GrammarTesting.vocabulary)
+    let masks = try cache.entry(for: free).masks
+    let lead = family.lead
+    #expect(GrammarTesting.accepts(masks, lead + "<left>"))
+    #expect(GrammarTesting.accepts(masks, reasoning.opening + "I <thi" + reasoning.closing + lead + "<left>"))
+    #expect(!GrammarTesting.accepts(masks, reasoning.opening + "I think" + reasoning.closing + lead + "<lef"))
+    #expect(!GrammarTesting.accepts(masks, reasoning.opening + "I think" + lead + "<left>"))
+    // The prompt has opened it: it must be closed.
+    let begun = try #require(
+      GrammarRequest(
+        family, tools: [], mustCall: false, isSingle: false, content: content, after: reasoning.opening + "\n"))
+    let rest = try cache.entry(for: begun).masks
+    #expect(GrammarTesting.accepts(rest, "hm" + reasoning.closing + lead + "<left>"))
+    #expect(!GrammarTesting.accepts(rest, lead + "<left>"))
+    // Markers inside the text that is held to a grammar are text.
+    var parser = StreamParser(family.answering("Hi", canCall: false, isHeld: true))
+    let inside = lead + "\"" + (lead.isEmpty ? reasoning.opening : "<") + "\""
+    let events = parser.push(inside) + parser.finish()
+    #expect(events == [.content(String(inside.dropFirst(lead.count))), .done])
+  }
+}
