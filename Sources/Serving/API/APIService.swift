@@ -23,7 +23,6 @@ public final class APIService: Sendable {
   /// How the model marks reasoning and calls.
   let family: StreamFamily
   let grammars: GrammarCache
-  let background = BackgroundWork()
   let responses = ResponseStore()
   let metrics = ServiceMetrics()
   private let ids: Mutex<RandomSequence>

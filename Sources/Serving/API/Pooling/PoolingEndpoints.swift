@@ -28,7 +28,7 @@ extension APIService {
     let cuts = try readTruncation(&fields)
     let isEmbedding = request.path == "/v1/embeddings"
     try fields.finish()
-    try pool(inputs, as: .vector, cuts: cuts, "input", pooler, responder) { rows, tokens throws(APIError) in
+    pool(inputs, as: .vector, cuts: cuts, "input", pooler, responder) { rows, tokens throws(APIError) in
       let width = rows[0].count
       if let dimensions, dimensions > width {
         throw APIError(
@@ -119,7 +119,7 @@ extension APIService {
     let inputs = try inputs(&fields, "input")
     let cuts = try readTruncation(&fields)
     try fields.finish()
-    try pool(inputs, as: .labels, cuts: cuts, "input", pooler, responder) { rows, tokens in
+    pool(inputs, as: .labels, cuts: cuts, "input", pooler, responder) { rows, tokens in
       let data = rows.enumerated().map { index, row -> JSONValue in
         let best = row.indices.max { row[$0] < row[$1] }!
         return [
@@ -181,7 +181,7 @@ extension APIService {
   ) throws(APIError) {
     if let pooler = try? pooler(.score) {
       let inputs = pairs.map { Input.pair($0.0, $0.1) }
-      return try pool(inputs, as: .score, cuts: true, "text_2", pooler, responder) { rows, tokens throws(APIError) in
+      return pool(inputs, as: .score, cuts: true, "text_2", pooler, responder) { rows, tokens throws(APIError) in
         try reply(rows.map { $0[0] }, tokens)
       }
     }
@@ -194,7 +194,7 @@ extension APIService {
       texts.append(.text(text))
     }
     let indices = pairs.map { (places[$0.0]!, places[$0.1]!) }
-    try pool(texts, as: .vector, cuts: cuts, "text_2", pooler, responder) { rows, tokens throws(APIError) in
+    pool(texts, as: .vector, cuts: cuts, "text_2", pooler, responder) { rows, tokens throws(APIError) in
       try reply(indices.map { Self.cosine(rows[$0.0], rows[$0.1]) }, tokens)
     }
   }
@@ -204,8 +204,8 @@ extension APIService {
   private func pool(
     _ inputs: [Input], as task: PoolingEngine.Task, cuts: Bool, _ name: String, _ pooler: any Pooler,
     _ responder: HTTPResponder, _ reply: @escaping @Sendable ([[Float]], Int) throws(APIError) -> JSONValue
-  ) throws(APIError) {
-    try background.run { [self] in
+  ) {
+    responder.aside { [self] in
       @Sendable func refuse(_ error: APIError) {
         metrics.count(error: error.kind.rawValue)
         responder.send(error.reply)
@@ -215,6 +215,7 @@ extension APIService {
           try tokens(input, cuts, "\(name)[\(index)]", pooler)
         }
         let count = texts.reduce(0) { $0 + $1.tokens.count }
+        try responder.caller?.read(count)
         let cancel = pooler.pool(texts, as: task) { outcome in
           do throws(APIError) {
             switch outcome {

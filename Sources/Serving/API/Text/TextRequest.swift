@@ -24,7 +24,7 @@ extension APIService {
     let engine = try engine
     guard let grammar = request.grammar else { return submit(request, engine, nil, format, responder) }
     if let known = grammars.known(grammar) { return submit(request, engine, known, format, responder) }
-    try background.run {
+    responder.aside {
       do throws(GrammarError) {
         self.submit(request, engine, try self.grammars.entry(for: grammar), format, responder)
       } catch {
