@@ -239,7 +239,7 @@ extension APIService {
   ) throws(APIError) -> TokenizedText {
     let (text, isCut): (TokenizedText, Bool)
     switch input {
-    case .pair(let first, let second): return pooler.pair(first, second)
+    case .pair(let first, let second): (text, isCut) = (pooler.pair(first, second), false)
     case .text(let string): (text, isCut) = pooler.tokenized(string)
     case .tokens(let tokens):
       let size = pooler.vocabulary
@@ -248,6 +248,9 @@ extension APIService {
           .badRequest, "'\(place)' holds the token \(bad); the vocabulary has \(size).", code: "invalid_value")
       }
       (text, isCut) = pooler.tokenized(tokens)
+    }
+    if text.tokens.isEmpty {
+      throw APIError(.badRequest, "'\(place)' has no tokens.", parameter: place, code: "invalid_value")
     }
     if isCut && !cuts {
       throw APIError(
