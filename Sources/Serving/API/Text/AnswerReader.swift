@@ -3,30 +3,30 @@
 // Invariant: what the events say, put together, is what `parts` say. Where a model marks parts, white space at their borders
 // belongs to none of them.
 
-internal import Inference
+package import Inference
 
 /// A piece of an answer.
-struct AnswerPart: Sendable, Equatable {
-  enum Kind: Sendable { case reasoning, content, call }
+package struct AnswerPart: Sendable, Equatable {
+  package enum Kind: Sendable { case reasoning, content, call }
 
-  var kind: Kind
+  package var kind: Kind
   /// Of the tool that is called.
-  var name = ""
+  package var name = ""
   /// Reasoning, content, or the JSON of a call's arguments.
-  var text = ""
+  package var text = ""
 }
 
 /// Reads one answer.
-struct AnswerReader: Sendable {
+package struct AnswerReader: Sendable {
   /// Nil: all of it is content.
   private var parser: StreamParser?
-  private(set) var parts: [AnswerPart] = []
+  package private(set) var parts: [AnswerPart] = []
   /// White space that may be the end of a part.
   private var held = ""
   private var heldKind = AnswerPart.Kind.content
 
   /// - Parameter family: how the model marks parts; nil: not at all.
-  init(_ family: StreamFamily? = nil) { parser = family.map { StreamParser($0) } }
+  package init(_ family: StreamFamily? = nil) { parser = family.map { StreamParser($0) } }
 
   var isReasoning: Bool { parser?.isReasoning ?? false }
   var hasCalls: Bool { parts.contains { $0.kind == .call } }
@@ -38,14 +38,14 @@ struct AnswerReader: Sendable {
     return result
   }
 
-  mutating func push(_ text: String) -> [StreamEvent] {
+  package mutating func push(_ text: String) -> [StreamEvent] {
     if parser != nil { return parser!.push(text).flatMap { take($0) } }
     if text.isEmpty { return [] }
     append(text, .content)
     return [.content(text)]
   }
 
-  mutating func finish() -> [StreamEvent] {
+  package mutating func finish() -> [StreamEvent] {
     guard parser != nil else { return [] }
     var events = parser!.finish().flatMap { take($0) }
     if !held.isEmpty, heldKind == .content, !hasCalls {
