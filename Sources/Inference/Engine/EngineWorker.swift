@@ -161,17 +161,15 @@ final class EngineWorker {
 
   /// Tells how likely the token of a prompt is that follows on a position.
   private func score(_ id: InferenceEngine.ID, _ position: Int, _ logits: UnsafeBufferPointer<Float>) {
-    guard let index = active.index(forKey: id) else { return }
-    let request = active.values[index].request
     // What is computed once more was told before.
-    guard let count = request.promptLogProbabilities, position + 1 < request.prompt.count,
-      position == active.values[index].scored
+    guard let text = active[id], let count = text.request.promptLogProbabilities, position == text.scored,
+      position + 1 < text.request.prompt.count
     else { return }
-    active.values[index].scored += 1
-    let token = request.prompt[position + 1]
+    text.scored += 1
+    let token = text.request.prompt[position + 1]
     let (chosen, likeliest) = workspace.logProbabilities(logits, of: token, likeliest: count)
     let logit = logits[Int(token)]
-    active.values[index].receiver(
+    text.receiver(
       .prompt(
         PromptToken(
           choice: TokenChoice(token: token, logProbability: chosen, likeliest: likeliest),
