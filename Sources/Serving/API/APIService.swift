@@ -13,7 +13,7 @@ public final class APIService: Sendable {
   /// Nil: the model does nothing else.
   private let encoder: PoolingEngine?
   /// Who makes vectors or labels, if anybody does.
-  private let pooler: (any Pooler)?
+  private let pooling: (any Pooler)?
   /// What the model is called.
   public let name: String
   let template: ChatTemplate?
@@ -45,7 +45,7 @@ public final class APIService: Sendable {
       ?? GrammarCache(GrammarVocabulary([]))
     (writer, self.encoder) = (engine, encoder)
     let decoder: (any Pooler)? = poolsLastToken ? engine.map { LastTokenPooler(engine: $0) } : nil
-    pooler = encoder ?? decoder
+    pooling = encoder ?? decoder
     (self.name, self.template, self.keys, self.version) = (name, template, keys, version)
     ids = Mutex(RandomSequence(seed: UInt64.random(in: 0...UInt64.max), stream: 1))
   }
@@ -69,7 +69,7 @@ public final class APIService: Sendable {
 
   /// The engine for vectors and labels.
   func pooler(_ task: PoolingEngine.Task) throws(APIError) -> any Pooler {
-    if let pooler, pooler.tasks.contains(task) { return pooler }
+    if let pooling, pooling.tasks.contains(task) { return pooling }
     let paths = writer == nil ? poolingPaths : ["/v1/chat/completions", "/v1/completions"]
     throw APIError(
       .badRequest, "The model '\(name)' cannot do that: ask it for \(paths.joined(separator: ", ")).",
@@ -78,7 +78,7 @@ public final class APIService: Sendable {
 
   private var poolingPaths: [String] {
     var paths: [String] = []
-    if let tasks = pooler?.tasks {
+    if let tasks = pooling?.tasks {
       if tasks.contains(.vector) { paths.append("/v1/embeddings") }
       if tasks.contains(.labels) { paths.append("/classify") }
       if !tasks.isDisjoint(with: [.vector, .score]) { paths += ["/v1/score", "/v1/rerank"] }
