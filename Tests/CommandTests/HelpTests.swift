@@ -5,7 +5,7 @@ import Testing
 @Suite struct HelpTests {
   static let commands = [
     "quickstart", "train", "generate", "evaluate", "tokenize", "bench", "doctor", "inspect", "convert", "pull",
-    "embed", "classify", "rerank", "load",
+    "embed", "classify", "rerank", "load", "route",
   ]
 
   @Test(arguments: commands) func showsExamples(command: String) throws {

@@ -65,17 +65,21 @@ package final class HTTPResponder: Sendable {
     }
   }
 
-  package func write(_ text: String) {
-    if text.isEmpty || form.hasNoBody { return }
+  package func write(_ text: String) { write(text.utf8.count) { $0.writeString(text) } }
+
+  func write(_ piece: ByteBuffer) { write(piece.readableBytes) { $0.writeImmutableBuffer(piece) } }
+
+  private func write(_ count: Int, _ fill: @escaping @Sendable (inout ByteBuffer) -> Void) {
+    if count == 0 || form.hasNoBody { return }
     inTurn {
       var bytes = ByteBuffer()
-      bytes.reserveCapacity(text.utf8.count + 16)
+      bytes.reserveCapacity(count + 16)
       if self.form.isOld {
-        bytes.writeString(text)
+        fill(&bytes)
       } else {
-        bytes.writeString(String(text.utf8.count, radix: 16))
+        bytes.writeString(String(count, radix: 16))
         bytes.writeStaticString("\r\n")
-        bytes.writeString(text)
+        fill(&bytes)
         bytes.writeStaticString("\r\n")
       }
       self.connection.value.stream(bytes)
@@ -121,6 +125,9 @@ package final class HTTPResponder: Sendable {
   private func inTurn(_ action: @escaping @Sendable () -> Void) {
     perform { if !self.state.withLock({ $0.isOver }) { action() } }
   }
+
+  /// The loop that sends.
+  var eventLoop: any EventLoop { loop }
 
   /// Runs what is short on the loop that sends: at once, if this is it.
   package func perform(_ action: @escaping @Sendable () -> Void) {

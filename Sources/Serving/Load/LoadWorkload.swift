@@ -18,6 +18,12 @@ package struct LoadRequest: Sendable, Equatable {
   package struct Part: Sendable, Hashable {
     package var name: UInt64
     package var tokens: Int
+
+    package init(name: UInt64, tokens: Int) { (self.name, self.tokens) = (name, tokens) }
+  }
+
+  package init(time: Double? = nil, parts: [Part], text: String? = nil, output: Int) {
+    (self.time, self.parts, self.text, self.output) = (time, parts, text, output)
   }
 
   package var input: Int { parts.reduce(0) { $0 + $1.tokens } }
