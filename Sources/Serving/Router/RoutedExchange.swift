@@ -182,12 +182,12 @@ final class RoutedExchange: UpstreamReceiver {
 
   private func reply(_ head: ReplyHead) {
     var reply = HTTPReply(head.status, "application/octet-stream", Array(body.readableBytesView))
-    var fields = head.fields
-    while let line = fields.readHeader() {
-      switch line.name {
-      case "content-type": reply.contentType = line.value
+    head.fields.readFields { name, value in
+      let name = String(decoding: name, as: UTF8.self).lowercased()
+      switch name {
+      case "content-type": reply.contentType = String(decoding: value, as: UTF8.self)
       case "content-length", "transfer-encoding", "connection", "keep-alive", "date", "server": break
-      default: if !line.name.isEmpty { reply.headers.append(line) }
+      default: reply.headers.append((name, String(decoding: value, as: UTF8.self)))
       }
     }
     responder.send(reply)
@@ -225,18 +225,5 @@ extension APIError {
     case .failed:
       self.init(.unavailable, "The workers that were asked did not answer; try again later.", code: "workers_failed")
     }
-  }
-}
-
-extension ByteBuffer {
-  /// A line of a reply's head; the name in lower case.
-  fileprivate mutating func readHeader() -> (name: String, value: String)? {
-    guard let end = readableBytesView.firstIndex(of: 0x0A), let line = readString(length: end - readerIndex) else {
-      return nil
-    }
-    moveReaderIndex(forwardBy: 1)
-    guard let colon = line.firstIndex(of: ":") else { return ("", "") }
-    let value = line[line.index(after: colon)...].drop { $0 == " " }
-    return (line[..<colon].lowercased(), String(value.hasSuffix("\r") ? value.dropLast() : value))
   }
 }

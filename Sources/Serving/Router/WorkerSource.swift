@@ -4,14 +4,6 @@ internal import Core
 internal import FoundationEssentials
 internal import NIOCore
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// A place that tells of workers.
 package enum WorkerSource: Sendable, Equatable {
   case given(WorkerAddress)

@@ -114,29 +114,31 @@ package struct ReplyReader {
       throw ReplyError(message: "a first line that is not HTTP's")
     }
     let isOld = first.getString(at: first.readerIndex, length: 8) == "HTTP/1.0"
+    let empty = lines.getInteger(at: lines.writerIndex - 2, as: UInt8.self) == 0x0D ? 2 : 1
+    lines.moveWriterIndex(to: max(lines.readerIndex, lines.writerIndex - empty))
     var head = ReplyHead(status: status, fields: lines, keepsAlive: !isOld, isEventStream: false)
-    head.fields.moveWriterIndex(to: lines.writerIndex - 2)
-    var isChunked = false
-    while let line = try readLine(&lines), line.readableBytes > 0 {
-      let view = line.readableBytesView
-      guard let colon = view.firstIndex(of: UInt8(ascii: ":")) else { continue }
-      func value() -> String {
-        String(decoding: view[(colon + 1)...], as: UTF8.self).lowercased().filter { $0 != " " }
-      }
-      // Most lines are not among the four: their first letters and lengths tell.
-      switch (view[view.startIndex] | 0x20, colon - view.startIndex) {
-      case (UInt8(ascii: "c"), 14) where Self.isName(view[..<colon], "content-length"):
-        guard let length = Int(value()), length >= 0 else { throw ReplyError(message: "a length that is no number") }
-        head.length = length
-      case (UInt8(ascii: "c"), 12) where Self.isName(view[..<colon], "content-type"):
-        head.isEventStream = value().hasPrefix("text/event-stream")
-      case (UInt8(ascii: "c"), 10) where Self.isName(view[..<colon], "connection"):
-        if value() == "close" { head.keepsAlive = false } else if value() == "keep-alive" { head.keepsAlive = true }
-      case (UInt8(ascii: "t"), 17) where Self.isName(view[..<colon], "transfer-encoding"):
-        isChunked = value().hasSuffix("chunked")
+    var (isChunked, isWrong) = (false, false)
+    lines.readFields { name, value in
+      // Most are not among the four: their lengths tell.
+      switch name.count {
+      case 14 where Self.same(name, "content-length"):
+        let digits = value.prefix { (0x30...0x39).contains($0) }
+        isWrong = isWrong || digits.isEmpty || digits.count != value.count || digits.count > 18
+        head.length = digits.prefix(18).reduce(0) { 10 * $0 + Int($1 - 0x30) }
+      case 12 where Self.same(name, "content-type"):
+        head.isEventStream = Self.same(value.prefix(17), "text/event-stream")
+      case 10 where Self.same(name, "connection"):
+        if Self.same(value, "close") {
+          head.keepsAlive = false
+        } else if Self.same(value, "keep-alive") {
+          head.keepsAlive = true
+        }
+      case 17 where Self.same(name, "transfer-encoding"):
+        isChunked = Self.same(value.suffix(7), "chunked")
       default: break
       }
     }
+    if isWrong { throw ReplyError(message: "a length that is no number") }
     if status < 200 { return head }
     if status == 204 || status == 304 {
       state = .sized(0)
@@ -181,8 +183,28 @@ package struct ReplyReader {
     return line
   }
 
-  /// Whether a name is `lower`, in any case.
-  static func isName(_ name: some Sequence<UInt8>, _ lower: StaticString) -> Bool {
-    lower.withUTF8Buffer { lower in name.elementsEqual(lower) { $0 == $1 || $0 | 0x20 == $1 } }
+  /// Whether bytes are `lower`, in any case.
+  private static func same(_ bytes: Slice<UnsafeRawBufferPointer>, _ lower: StaticString) -> Bool {
+    lower.withUTF8Buffer { lower in bytes.elementsEqual(lower) { $0 == $1 || $0 | 0x20 == $1 } }
+  }
+}
+
+extension ByteBuffer {
+  /// Gives the fields of a head, a line each, without the space around values.
+  func readFields(_ take: (_ name: Slice<UnsafeRawBufferPointer>, _ value: Slice<UnsafeRawBufferPointer>) -> Void) {
+    withUnsafeReadableBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      var start = 0
+      while let found = memchr(base + start, 0x0A, bytes.count - start) {
+        let end = UnsafeRawPointer(found) - base
+        defer { start = end + 1 }
+        guard let colon = memchr(base + start, 0x3A, end - start) else { continue }
+        let middle = UnsafeRawPointer(colon) - base
+        var value = bytes[(middle + 1)..<end]
+        while let first = value.first, first == 0x20 || first == 9 { value.removeFirst() }
+        while let last = value.last, last == 0x20 || last == 9 || last == 0x0D { value.removeLast() }
+        take(bytes[start..<middle], value)
+      }
+    }
   }
 }

@@ -2,14 +2,6 @@ import ArgumentParser
 import Core
 import Serving
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 extension RoutingPolicy: ExpressibleByArgument {}
 
 struct Route: ParsableCommand {
