@@ -17,6 +17,7 @@ let network: [Target.Dependency] = [
 
 // Of `Serving`.
 let server: [Target.Dependency] = [
+  .product(name: "AsyncHTTPClient", package: "async-http-client"),
   .product(name: "Crypto", package: "swift-crypto"),
   .product(name: "NIOCore", package: "swift-nio"),
   .product(name: "NIOPosix", package: "swift-nio"),
