@@ -105,8 +105,10 @@ public final class APIService: Sendable {
   package func refused(_ error: APIError) { metrics.count(error: error.kind.rawValue) }
 
   private func route(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    // Whether the process lives and is ready, and no more, can be asked by anybody: balancers have no keys.
+    // Whether the process lives and is ready, and no more, can be asked by anybody: balancers have no keys. The page holds
+    // nothing of its own: it asks for a key.
     switch request.path {
+    case "/": return responder.send(Page.reply)
     case "/health": return responder.send(text: "")
     case "/ready":
       if isDraining.withLock({ $0 }) { throw APIError(.unavailable, "The server is being stopped.", code: "stopping") }

@@ -59,7 +59,7 @@ enum Page {
     <aside>
     <button id="fresh" type="button">New conversation</button>
     <label>Kind <select id="kind"><option value="chat">conversation</option>
-    <option value="text">text that goes on</option></select></label>
+    <option value="text">plain text</option></select></label>
     <label id="system-label">System message <textarea id="system" rows="3"></textarea></label>
     <label>Temperature <input id="temperature" type="number" min="0" max="2" step="0.1" value="0.7"></label>
     <label>Top p <input id="top_p" type="number" min="0.01" max="1" step="0.01" value="0.95"></label>
@@ -67,7 +67,7 @@ enum Page {
     <label>Min p <input id="min_p" type="number" min="0" max="1" step="0.01" placeholder="0"></label>
     <label>Repetition penalty <input id="repetition_penalty" type="number" min="0.1" max="2" step="0.05" placeholder="1"></label>
     <label>Most tokens <input id="max_tokens" type="number" min="1" step="1" value="512"></label>
-    <label>Seed <input id="seed" type="number" step="1" placeholder="another each time"></label>
+    <label>Seed <input id="seed" type="number" step="1" placeholder="random"></label>
     <label>Stop at <input id="stop" type="text" placeholder="nothing"></label>
     <label>Key <input id="key" type="password" autocomplete="off" placeholder="none"></label>
     </aside>
