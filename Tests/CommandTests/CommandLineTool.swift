@@ -68,8 +68,8 @@ final class RunningTool {
     return root + "/.build/release/tachornis"
   }
 
-  init(_ arguments: [String], in folder: String) throws {
-    let executable = RunningTool.executable
+  /// - Parameter executable: another one than what this package makes.
+  init(_ arguments: [String], in folder: String, executable: String = RunningTool.executable) throws {
     guard FileManager.default.isExecutableFile(atPath: executable) else {
       throw CannotStart(message: "there is no executable \(executable); build the package first")
     }
@@ -121,6 +121,13 @@ final class RunningTool {
 
   func send(_ signal: Int32) { kill(process, signal) }
 
+  /// What it has written so far.
+  var printed: String { text(output) }
+
+  private func text(_ path: String) -> String {
+    (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? ""
+  }
+
   /// Waits for a condition while the process lives; false if it ended or `seconds` passed first.
   func waits(until condition: () -> Bool, seconds: Int = 120) -> Bool {
     for _ in 0..<(seconds * 200) {
@@ -147,9 +154,6 @@ final class RunningTool {
     }
     ended = true
     let signal = status & 0x7f
-    func text(_ path: String) -> String {
-      (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    }
     return Outcome(
       code: signal == 0 ? (status >> 8) & 0xff : nil, signal: signal == 0 ? nil : signal, output: text(output),
       errors: text(errors))

@@ -26,11 +26,13 @@ extension Page {
       if (kept !== null) at(id).value = kept;
       at(id).addEventListener('change', () => store.setItem('tachornis.' + id, at(id).value));
     }
+    let context = 0;
     async function hello() {
       try {
         const reply = await fetch('v1/models', { headers: headers() });
         if (reply.status === 401) return notice('This server needs a key: put it under "Key".');
         const model = (await reply.json()).data[0];
+        context = model.max_model_len;
         at('model').textContent = document.title = model.id;
         notice();
       } catch (error) { notice('The server cannot be reached.'); }
@@ -85,7 +87,11 @@ extension Page {
     }
     async function answer() {
       const text = isText(), body = { ...parameters(), stream: true, stream_options: { include_usage: true } };
-      if (text) body.prompt = messages.map(m => m.content).join('');
+      if (text) {
+        body.prompt = messages.map(m => m.content).join('');
+        // The API's own default is 16.
+        body.max_tokens ??= Math.max(1, Math.min(256, context >> 1));
+      }
       else body.messages = (at('system').value ? [{ role: 'system', content: at('system').value }] : []).concat(messages);
       const begun = performance.now(), reply = bubble('assistant', '');
       let written = '', thought = '', first = 0, usage, thinking;

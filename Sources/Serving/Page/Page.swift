@@ -66,7 +66,7 @@ enum Page {
     <label>Top k <input id="top_k" type="number" min="0" step="1" placeholder="all"></label>
     <label>Min p <input id="min_p" type="number" min="0" max="1" step="0.01" placeholder="0"></label>
     <label>Repetition penalty <input id="repetition_penalty" type="number" min="0.1" max="2" step="0.05" placeholder="1"></label>
-    <label>Most tokens <input id="max_tokens" type="number" min="1" step="1" value="512"></label>
+    <label>Most tokens <input id="max_tokens" type="number" min="1" step="1" placeholder="that fit"></label>
     <label>Seed <input id="seed" type="number" step="1" placeholder="random"></label>
     <label>Stop at <input id="stop" type="text" placeholder="nothing"></label>
     <label>Key <input id="key" type="password" autocomplete="off" placeholder="none"></label>
