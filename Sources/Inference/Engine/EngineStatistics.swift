@@ -35,6 +35,8 @@ public struct EngineStatistics: Sendable, Hashable {
     Dictionary(uniqueKeysWithValues: zip(EndReason.allCases, (0..<4).map { ends[$0] }).filter { $1 > 0 })
   }
 
+  public init() {}
+
   mutating func computed(_ step: EngineStep, _ chosen: [InferenceEngine.ID: ChosenTokens], seconds: Double) {
     steps += 1
     self.seconds += seconds

@@ -69,6 +69,14 @@ public struct GenerationEnd: Sendable {
   public var cached: Int
   public var written: Int
   public var times: RequestTimes
+
+  package init(
+    reason: EndReason, stop: String? = nil, text: String = "", prompt: Int, cached: Int, written: Int,
+    times: RequestTimes
+  ) {
+    (self.reason, self.stop, self.text, self.times) = (reason, stop, text, times)
+    (self.prompt, self.cached, self.written) = (prompt, cached, written)
+  }
 }
 
 /// When what happened to a request, in seconds of a monotonic clock.
@@ -79,4 +87,6 @@ public struct RequestTimes: Sendable, Hashable {
   public var firstToken: Double?
   public var lastToken: Double?
   public var ended: Double?
+
+  package init(arrived: Double) { self.arrived = arrived }
 }

@@ -32,6 +32,8 @@ public struct Bottleneck: Sendable, Hashable {
   public var kind: Kind
   /// What was seen, and what to do.
   public var message: String
+
+  public init(kind: Kind, message: String) { (self.kind, self.message) = (kind, message) }
 }
 
 /// Watches a server by its figures.
@@ -124,6 +126,8 @@ public struct Watchdog: Sendable {
         + "\(ended) ended, and are computed again. Raise `cacheMemory`, or lower `running`.")
   }
 
+  private func percent(_ share: Double) -> Int { Int((100 * share).rounded()) }
+
   private func encodingBound(_ now: Sample) -> Bottleneck? {
     guard let before = before(now) else { return nil }
     let seconds = now.time - before.time
@@ -133,7 +137,7 @@ public struct Watchdog: Sendable {
     return Bottleneck(
       kind: .encodingBound,
       message:
-        "Templates and tokenizers were busy \(Int(100 * encoding)) % of the last \(Numerals.duration(seconds)), the "
+        "Templates and tokenizers were busy \(percent(encoding)) % of the last \(Numerals.duration(seconds)), the "
         + "model \(Int(100 * computing)) %. Send token numbers instead of text, or add a server.")
   }
 

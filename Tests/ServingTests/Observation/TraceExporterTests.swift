@@ -60,9 +60,9 @@ import Testing
     let gone = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1) { _, _ in }
     let port = gone.port
     gone.shutdown()
-    let exporter = try TraceExporter(endpoint: "http://127.0.0.1:\(port)/", model: "tiny", version: "1.2.3") {
-      [received] notice in received.notices.withLock { $0.append(notice) }
-    }
+    let exporter = try TraceExporter(
+      endpoint: "http://127.0.0.1:\(port)/", model: "tiny", version: "1.2.3", timeout: 0.5
+    ) { [received] notice in received.notices.withLock { $0.append(notice) } }
     for number in 0..<2 {
       exporter.receive(.answered(record(number)))
       await exporter.drain()

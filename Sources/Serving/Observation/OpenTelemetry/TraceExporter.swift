@@ -28,15 +28,17 @@ public final class TraceExporter: EventSink {
   private let headers: [(String, String)]
   private let spans: TraceSpans
   private let state = Mutex(State())
+  private let timeout: Double
   private let notice: @Sendable (String) -> Void
 
   /// - Parameters:
   ///   - endpoint: the collector's address, "http://localhost:4318"; "/v1/traces" is added if it has no path.
   ///   - headers: sent along, for collectors that want a key.
+  ///   - timeout: seconds after which the collector is taken to be gone.
   ///   - notice: told once each time that the collector cannot be reached, and when it can again.
   public init(
     endpoint: String, headers: [(String, String)] = [], model: String, version: String,
-    notice: @escaping @Sendable (String) -> Void
+    timeout: Double = 10, notice: @escaping @Sendable (String) -> Void
   ) throws(ServingError) {
     guard endpoint.hasPrefix("http://") || endpoint.hasPrefix("https://") else {
       throw ServingError("The collector's address is '\(endpoint)'; it must begin with http:// or https://.")
@@ -44,7 +46,7 @@ public final class TraceExporter: EventSink {
     let rest = endpoint.drop { $0 != ":" }.dropFirst(3)
     let hasPath = rest.firstIndex(of: "/").map { rest.index(after: $0) != rest.endIndex } ?? false
     url = hasPath ? endpoint : (endpoint.hasSuffix("/") ? String(endpoint.dropLast()) : endpoint) + "/v1/traces"
-    (self.headers, self.notice) = (headers, notice)
+    (self.headers, self.timeout, self.notice) = (headers, timeout, notice)
     spans = TraceSpans(service: "tachornis", version: version, model: model)
   }
 
@@ -99,7 +101,7 @@ public final class TraceExporter: EventSink {
     request.headers.add(name: "content-type", value: "application/json")
     for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
     request.body = .bytes(ByteBuffer(string: spans.body(batch).json))
-    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+    let response = try await HTTPClient.shared.execute(request, timeout: .nanoseconds(Int64(timeout * 1e9)))
     guard (200..<300).contains(response.status.code) else {
       throw ServingError("It answered \(response.status.code)")
     }

@@ -17,9 +17,7 @@ struct TraceSpans {
       "resourceSpans": [
         [
           "resource": [
-            "attributes": attributes([
-              ("service.name", .string(service)), ("service.version", .string(version)),
-            ])
+            "attributes": [text("service.name", service), text("service.version", version)]
           ],
           "scopeSpans": [
             [
@@ -48,7 +46,7 @@ struct TraceSpans {
     var root = span(
       record.trace.spanID, parent: record.trace.parentID, "\(record.method) \(record.path)", kind: 2, record.arrived,
       record.sent)
-    root["attributes"] = attributes(facts(record))
+    root["attributes"] = facts(record)
     // The conventions for servers: what clients do wrong is no error of the server.
     if record.status >= 500 { root["status"] = ["code": 2] }
     guard !record.texts.isEmpty else { return [.object(root)] }
@@ -63,44 +61,34 @@ struct TraceSpans {
     return [.object(root)] + parts
   }
 
-  private func facts(_ record: RequestRecord) -> [(String, JSONValue)] {
-    func integer(_ value: Int) -> JSONValue { .number(JSONNumber(value)) }
-    var facts: [(String, JSONValue)] = [
-      ("http.request.method", .string(record.method)), ("url.path", .string(record.path)),
-      ("http.response.status_code", integer(record.status)), ("tachornis.request.id", .string(record.id)),
+  private func facts(_ record: RequestRecord) -> JSONValue {
+    var facts = [
+      text("http.request.method", record.method), text("url.path", record.path),
+      integer("http.response.status_code", record.status), text("tachornis.request.id", record.id),
     ]
-    if !record.tenant.isEmpty { facts.append(("enduser.id", .string(record.tenant))) }
-    guard !record.texts.isEmpty else { return facts }
+    if !record.tenant.isEmpty { facts.append(text("enduser.id", record.tenant)) }
+    guard !record.texts.isEmpty else { return .array(facts) }
     facts += [
-      (
-        "gen_ai.operation.name",
-        record.path.hasSuffix("/completions") && !record.path.contains("chat") ? "text_completion" : "chat"
-      ),
-      ("gen_ai.request.model", .string(model)), ("gen_ai.usage.input_tokens", integer(record.promptTokens)),
-      ("gen_ai.usage.output_tokens", integer(record.writtenTokens)),
-      ("gen_ai.response.finish_reasons", .array(record.texts.map { .string($0.reason.rawValue) })),
-      ("tachornis.usage.cached_tokens", integer(record.cachedTokens)),
+      text("gen_ai.operation.name", record.path == "/v1/completions" ? "text_completion" : "chat"),
+      text("gen_ai.request.model", model), integer("gen_ai.usage.input_tokens", record.promptTokens),
+      integer("gen_ai.usage.output_tokens", record.writtenTokens),
+      integer("tachornis.usage.cached_tokens", record.cachedTokens),
+      attribute(
+        "gen_ai.response.finish_reasons",
+        ["arrayValue": ["values": .array(record.texts.map { ["stringValue": .string($0.reason.rawValue)] })]]),
     ]
     if let first = record.firstToken {
-      facts.append(("gen_ai.server.time_to_first_token", .number(JSONNumber(first))))
+      facts.append(attribute("gen_ai.server.time_to_first_token", ["doubleValue": .number(JSONNumber(first))]))
     }
-    return facts
+    return .array(facts)
   }
 
-  private func attributes(_ facts: [(String, JSONValue)]) -> JSONValue {
-    .array(facts.map { ["key": .string($0.0), "value": value($0.1)] })
-  }
+  private func attribute(_ name: String, _ value: JSONValue) -> JSONValue { ["key": .string(name), "value": value] }
 
-  /// A value with its kind.
-  private func value(_ value: JSONValue) -> JSONValue {
-    switch value {
-    case .string: ["stringValue": value]
-    case .bool: ["boolValue": value]
-    case .number(let number):
-      // Integers are written as text, for what was said of nanoseconds.
-      if let integer: Int = number.integer() { ["intValue": .string(String(integer))] } else { ["doubleValue": value] }
-    case .array(let values): ["arrayValue": ["values": .array(values.map(self.value))]]
-    case .object, .null: ["stringValue": .string(value.json)]
-    }
+  private func text(_ name: String, _ value: String) -> JSONValue { attribute(name, ["stringValue": .string(value)]) }
+
+  /// Integers are written as text, for what was said of nanoseconds.
+  private func integer(_ name: String, _ value: Int) -> JSONValue {
+    attribute(name, ["intValue": .string(String(value))])
   }
 }
