@@ -29,6 +29,7 @@ public struct ServeConfiguration: Configuration {
   public var threads: Int?
   public var http = HTTPConfiguration()
   public var engine = EngineConfiguration()
+  public var observation = ObservationConfiguration()
 
   public init() {}
 

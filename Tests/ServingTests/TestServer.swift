@@ -24,7 +24,8 @@ struct TestServer {
   let server: HTTPServer
 
   init(
-    template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024, poolsLastToken: Bool = false
+    template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024, poolsLastToken: Bool = false,
+    observer: (any EventSink<ServiceEvent>)? = nil
   ) throws {
     let tiny = try TinyModel(context: context)
     self.tiny = tiny
@@ -34,7 +35,7 @@ struct TestServer {
       PretrainedModel(path: tiny.path), configuration, backend: CPUBackend(threads: 2, rowInvariant: true))
     let service = APIService(
       engine, poolsLastToken: poolsLastToken, name: "tiny", template: try template.map { try ChatTemplate($0) },
-      family: family, version: "1.2.3")
+      family: family, version: "1.2.3", observer: observer ?? FanOut([]), recordsRequests: observer != nil)
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
   }
 

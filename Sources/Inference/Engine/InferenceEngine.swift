@@ -38,6 +38,8 @@ public final class InferenceEngine: Sendable {
   private let shared = Mutex(EngineStatistics())
   /// What a text may have at most, prompt and answer.
   public let context: Int
+  /// The most texts that are read and written at a time.
+  public let mostRunning: Int
   /// Bytes of keys and values.
   public let cacheBytes: Int
   public let tokenizer: any Tokenizer
@@ -96,6 +98,7 @@ public final class InferenceEngine: Sendable {
     }
     self.store = store
     self.context = context
+    mostRunning = limits.running
     self.tokenizer = tokenizer
     vocabulary = model.vocabulary
     self.ends = ends

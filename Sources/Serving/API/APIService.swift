@@ -1,6 +1,6 @@
 // The endpoints of one model.
 
-internal import Core
+package import Core
 package import Formats
 package import Inference
 internal import Models
@@ -27,6 +27,9 @@ public final class APIService: Sendable {
   let metrics = ServiceMetrics()
   private let ids: Mutex<RandomSequence>
   private let clock = MonotonicClock()
+  /// Told of every request; nil: nobody is, and nothing is noted.
+  private let observer: (any EventSink<ServiceEvent>)?
+  private let monitor: ServiceMonitor
   /// Set while the server is being stopped: balancers send nothing more.
   private let isDraining = Mutex(false)
 
@@ -34,9 +37,12 @@ public final class APIService: Sendable {
   ///   - family: how the model marks reasoning and calls of tools; nil: as its template says.
   ///   - poolsLastToken: the decoder was trained so that its last state is a vector of the text.
   ///   - version: of this program.
+  ///   - observer: told of what the watchdog sees.
+  ///   - recordsRequests: whether it is told of every request, too.
   package init(
     _ engine: InferenceEngine?, encoder: PoolingEngine? = nil, poolsLastToken: Bool = false, name: String,
-    template: ChatTemplate?, family: StreamFamily? = nil, version: String, keys: KeyRing? = nil
+    template: ChatTemplate?, family: StreamFamily? = nil, version: String, keys: KeyRing? = nil,
+    observer: any EventSink<ServiceEvent> = FanOut([]), recordsRequests: Bool = false
   ) {
     self.family = family ?? StreamFamily(template: template)
     precondition(engine != nil || encoder != nil, "a service of no model")
@@ -48,6 +54,15 @@ public final class APIService: Sendable {
     pooling = encoder ?? decoder
     (self.name, self.template, self.keys, self.version) = (name, template, keys, version)
     ids = Mutex(RandomSequence(seed: UInt64.random(in: 0...UInt64.max), stream: 1))
+    self.observer = recordsRequests ? observer : nil
+    let (metrics, clock) = (metrics, clock)
+    monitor = ServiceMonitor(to: observer) { [weak engine] in
+      engine.map { engine in
+        Watchdog.Sample(
+          time: clock.seconds, engine: engine.statistics, mostRunning: engine.mostRunning, encoding: metrics.encoding,
+          encodingThreads: HTTPServer.threadsAside)
+      }
+    }
   }
 
   /// Says no to /ready from now on, and ends when all requests have.
@@ -92,6 +107,8 @@ public final class APIService: Sendable {
   private var context: Int { writer?.context ?? encoder!.texts.limit }
 
   package func handle(_ request: HTTPRequest, _ responder: HTTPResponder) {
+    let begin = clock.seconds
+    observe(request, responder, begin)
     do throws(APIError) {
       metrics.count(path: request.path)
       try route(request, responder)
@@ -99,6 +116,25 @@ public final class APIService: Sendable {
       refused(error)
       responder.send(request.path.hasPrefix("/v1/messages") ? error.anthropicReply : error.reply)
     }
+    metrics.encoded(seconds: clock.seconds - begin)
+  }
+
+  /// Gives the request the name that its reply, the log and the trace have in common.
+  private func observe(_ request: HTTPRequest, _ responder: HTTPResponder, _ now: Double) {
+    let given = request.headers["x-request-id"].flatMap { id in
+      (1...128).contains(id.utf8.count) && id.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F } ? id : nil
+    }
+    guard let observer else {
+      if let given { responder.add(headers: [("x-request-id", given)]) }
+      return
+    }
+    let random = ids.withLock { ($0.next(), $0.next(), $0.next()) }
+    let context = TraceContext(header: request.headers["traceparent"], random: random)
+    let id = given ?? context.spanID
+    responder.add(headers: [("x-request-id", id)])
+    let record = RequestRecord(
+      id: id, trace: context, method: request.method, path: request.path, unixSeconds: clock.unixSeconds, arrived: now)
+    responder.trace = RequestTrace(record, observer, clock: clock)
   }
 
   /// Counts a reply that is an error.
@@ -141,7 +177,8 @@ public final class APIService: Sendable {
     case ("GET", "/metrics"):
       responder.send(
         HTTPReply(
-          200, "text/plain; version=0.0.4; charset=utf-8", Array(metrics.text(statistics, model: name).utf8)))
+          200, "text/plain; version=0.0.4; charset=utf-8",
+          Array(metrics.text(statistics, model: name, bottlenecks: monitor.current).utf8)))
     default: throw unknown(request)
     }
   }
@@ -153,6 +190,7 @@ public final class APIService: Sendable {
     "/v1/rerank": "POST", "/v2/rerank": "POST", "/rerank": "POST", "/classify": "POST", "/v1/classify": "POST",
     "/tokenize": "POST", "/detokenize": "POST",
     "/v1/models": "GET", "/ready": "GET", "/version": "GET", "/load": "GET", "/metrics": "GET", "/health": "GET",
+    "/": "GET",
   ]
 
   private func unknown(_ request: HTTPRequest) -> APIError {
@@ -193,6 +231,7 @@ public final class APIService: Sendable {
         .unauthorized, "This server needs a key: send it as 'Authorization: Bearer KEY'.", code: "invalid_api_key")
     }
     responder.caller = caller
+    responder.trace?.identified(caller.name)
     if request.method != "POST" { return }
     responder.add(headers: try caller.enter())
     responder.whenOver { caller.leave() }

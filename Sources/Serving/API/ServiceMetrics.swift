@@ -38,12 +38,18 @@ final class ServiceMetrics: Sendable {
   }
 
   private let state = Mutex(State())
+  private let encodingNanoseconds = Atomic(0)
 
   func count(path: String) {
     // A path that nobody has is anything at all: it is not kept.
     let known = APIService.paths[path] != nil ? path : "other"
     state.withLock { $0.requests[known, default: 0] += 1 }
   }
+
+  /// Seconds that threads have spent with reading requests.
+  var encoding: Double { Double(encodingNanoseconds.load(ordering: .relaxed)) * 1e-9 }
+
+  func encoded(seconds: Double) { encodingNanoseconds.add(Int(seconds * 1e9), ordering: .relaxed) }
 
   func count(error: Int) { state.withLock { $0.errors[error, default: 0] += 1 } }
 
@@ -65,7 +71,7 @@ final class ServiceMetrics: Sendable {
   }
 
   /// The text that Prometheus reads.
-  func text(_ engine: EngineStatistics, model: String) -> String {
+  func text(_ engine: EngineStatistics, model: String, bottlenecks: Set<Bottleneck.Kind>) -> String {
     let state = state.withLock { $0 }
     let labels = "model_name=\(JSONValue.string(model).json),engine=\"0\""
     var text = ""
@@ -99,6 +105,11 @@ final class ServiceMetrics: Sendable {
     header("vllm:request_success_total", "counter", "Requests that ended, by how.")
     for (reason, count) in engine.ended.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       text += "vllm:request_success_total{\(labels),finished_reason=\"\(reason.rawValue)\"} \(count)\n"
+    }
+    single("tachornis:encoding_seconds_total", "counter", "Seconds in reading requests, of all threads.", encoding)
+    header("tachornis:bottleneck", "gauge", "1 while the watchdog sees it.")
+    for kind in Bottleneck.Kind.allCases {
+      text += "tachornis:bottleneck{\(labels),kind=\"\(kind.rawValue)\"} \(bottlenecks.contains(kind) ? 1 : 0)\n"
     }
     header("tachornis:http_requests_total", "counter", "Requests by path.")
     for (path, count) in state.requests.sorted(by: { $0.key < $1.key }) {

@@ -26,6 +26,7 @@ package final class HTTPResponder: Sendable {
     var whenOver: (@Sendable () -> Void)?
     var headers: [(String, String)] = []
     var caller: Caller?
+    var trace: RequestTrace?
   }
 
   private let connection: NIOLoopBound<HTTPConnection>
@@ -100,6 +101,12 @@ package final class HTTPResponder: Sendable {
     set { state.withLock { $0.caller = newValue } }
   }
 
+  /// What is noted of the request; nil: nothing is.
+  var trace: RequestTrace? {
+    get { state.withLock { $0.trace } }
+    set { state.withLock { $0.trace = newValue } }
+  }
+
   /// Adds headers to the reply, which has not begun.
   package func add(headers: [(String, String)]) { state.withLock { $0.headers += headers } }
 
@@ -150,14 +157,16 @@ package final class HTTPResponder: Sendable {
   private func over(isGone: Bool) {
     let actions = state.withLock { state in
       defer { (state.isOver, state.whenGone, state.whenOver) = (true, nil, nil) }
-      return (isGone ? state.whenGone : nil, state.whenOver)
+      return (isGone ? state.whenGone : nil, state.whenOver, state.isOver ? nil : state.trace)
     }
     actions.0?()
     actions.1?()
+    actions.2?.ended(isAborted: isGone)
   }
 
   /// The status line and headers, without the empty line behind them, in a buffer with room for `body` bytes.
   private func head(_ status: Int, _ contentType: String?, _ headers: [(String, String)], _ body: Int) -> ByteBuffer {
+    trace?.began(status: status)
     var bytes = ByteBuffer()
     bytes.reserveCapacity(body + 256)
     func write(_ name: String, _ value: String) {

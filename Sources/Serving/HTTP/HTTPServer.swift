@@ -28,6 +28,9 @@ package final class HTTPServer: Sendable {
   /// The port that was bound.
   package var port: Int { channel.localAddress?.port ?? 0 }
 
+  /// Threads for requests that take long to read.
+  static let threadsAside = 2
+
   /// Listens.
   ///
   /// - Parameters:
@@ -41,7 +44,9 @@ package final class HTTPServer: Sendable {
     certificate: TLSCertificate? = nil, refused: @escaping @Sendable (APIError) -> Void = { _ in },
     handle: @escaping HTTPHandler
   ) throws {
-    let (group, pool) = (MultiThreadedEventLoopGroup(numberOfThreads: loops), NIOThreadPool(numberOfThreads: 2))
+    let (group, pool) = (
+      MultiThreadedEventLoopGroup(numberOfThreads: loops), NIOThreadPool(numberOfThreads: Self.threadsAside)
+    )
     (self.group, self.pool, self.certificate) = (group, pool, certificate)
     pool.start()
     let settings = Settings(

@@ -8,7 +8,10 @@ internal import Synchronization
 final class RequestTrace: Sendable {
   private struct State {
     var record: RequestRecord
+    /// Texts that the engine has not ended.
+    var texts = 0
     var isOver = false
+    var isTold = false
   }
 
   private let state: Mutex<State>
@@ -20,20 +23,34 @@ final class RequestTrace: Sendable {
     (self.sink, self.clock) = (sink, clock)
   }
 
-  var id: String { state.withLock { $0.record.id } }
-
   func identified(_ tenant: String) { state.withLock { $0.record.tenant = tenant } }
 
-  func generated(_ end: GenerationEnd) { state.withLock { $0.record.texts.append(end) } }
+  func submitted(_ texts: Int) { state.withLock { $0.texts += texts } }
+
+  /// - Parameter end: nil: the engine did not take the text, or could not go on.
+  func ended(text end: GenerationEnd?) {
+    tellIfOver { state in
+      if let end { state.record.texts.append(end) }
+      state.texts -= 1
+    }
+  }
 
   func began(status: Int) { state.withLock { $0.record.status = status } }
 
   /// The last byte went out, or nobody is there to take it.
-  func ended(isAborted: Bool = false) {
+  func ended(isAborted: Bool) {
     let now = clock.seconds
+    tellIfOver { state in
+      if !state.isOver { (state.isOver, state.record.sent, state.record.isAborted) = (true, now, isAborted) }
+    }
+  }
+
+  /// Of texts that nobody waits for any more, the engine tells later.
+  private func tellIfOver(_ change: (inout State) -> Void) {
     let record = state.withLock { state -> RequestRecord? in
-      if state.isOver { return nil }
-      (state.isOver, state.record.sent, state.record.isAborted) = (true, now, isAborted)
+      change(&state)
+      guard state.isOver, state.texts <= 0, !state.isTold else { return nil }
+      state.isTold = true
       return state.record
     }
     if let record { sink.receive(.answered(record)) }

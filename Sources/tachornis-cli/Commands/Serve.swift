@@ -21,8 +21,9 @@ struct Serve: ParsableCommand {
 
       Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (Anthropic's), /v1/models, /tokenize,
       /detokenize, /health, /ready, /version, /load, /metrics (Prometheus, vLLM's names); of an encoder /v1/embeddings,
-      /v1/score, /v1/rerank, /classify instead of the first four. Ctrl-C or SIGTERM takes no more requests, ends those under
-      way and stops. SIGHUP reads keys, limits and certificates again; streams go on.
+      /v1/score, /v1/rerank, /classify instead of the first four. / is a page to talk to the model and to watch it. Ctrl-C or
+      SIGTERM takes no more requests, ends those under way and stops. SIGHUP reads keys, limits and certificates again and
+      opens the request log anew; streams go on.
       """)
 
   @Option(help: "A run's folder, a checkpoint, a folder as Hugging Face has them, or a .gguf file.")
@@ -77,6 +78,18 @@ struct Serve: ParsableCommand {
   @Option(help: "A folder that keeps what was read of prompts, for the time after a restart.")
   var cacheFolder: String?
 
+  @Option(help: ArgumentHelp("A file that gets a line of JSON for each request.", valueName: "file"))
+  var requestLog: String?
+
+  @Option(help: ArgumentHelp("Says of requests that take as long where their time went.", valueName: "seconds"))
+  var slow: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "The address of a collector that gets a trace of each request, as http://localhost:4318 (OTLP).",
+      valueName: "address"))
+  var traces: String?
+
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
@@ -97,7 +110,8 @@ struct Serve: ParsableCommand {
     // A text must not depend on which others are written beside it.
     let backend = CPUBackend(threads: settings.threads, rowInvariant: true)
     DefaultBackend.use(backend)
-    let (service, about) = try service(settings, backend, keys)
+    let observers = try Observers(settings.observation, model: Serve.name(settings))
+    let (service, about) = try service(settings, backend, keys, observers)
     // Threads compute; one loop reads and writes.
     let server = try HTTPServer(
       host: settings.host, port: settings.port, loops: 1, settings.http, certificate: certificate,
@@ -105,11 +119,15 @@ struct Serve: ParsableCommand {
     Interrupt.watch()
     writeOutput(
       "Serving \(service.name) on http\(certificate == nil ? "" : "s")://\(settings.host):\(server.port) (\(about))\n")
-    Interrupt.wait { Serve.reload(settings, keys, certificate) }
+    Interrupt.wait {
+      Serve.reload(settings, keys, certificate)
+      observers.reopen()
+    }
     Failure.writeError("Ending: no more requests are taken.\n")
     // /ready says no from here on; then nobody new comes in, and the last answers go out before the sockets are closed.
     service.drain()
     server.shutdown(after: 1)
+    observers.drain()
   }
 
   /// The file, then --set, then the flags.
@@ -132,6 +150,9 @@ struct Serve: ParsableCommand {
     add("draftModel", draftModel)
     add("engine.speculation", speculation ?? draftModel.map { _ in "draft" })
     add("engine.cacheFolder", cacheFolder)
+    add("observation.requestLog", requestLog)
+    if let slow { overrides.append("observation.slow=\(slow)") }
+    add("observation.traces", traces)
     if let threads { overrides.append("threads=\(threads)") }
     let result: ServeConfiguration = try ConfigurationLoader.load(file: config, overrides: overrides)
     if result.model.isEmpty { throw ValidationError("There is no model to serve: give --model PATH.") }
@@ -151,12 +172,14 @@ struct Serve: ParsableCommand {
 
   /// What answers, and a few words about it.
   private func service(
-    _ settings: ServeConfiguration, _ backend: CPUBackend, _ keys: KeyRing?
+    _ settings: ServeConfiguration, _ backend: CPUBackend, _ keys: KeyRing?, _ observers: Observers
   ) throws -> (APIService, String) {
-    let name = settings.name ?? Serve.name(of: settings.model)
+    let name = Serve.name(settings)
     if (try? PretrainedEncoder(path: settings.model)) != nil {
       let engine = try PoolingEngine(path: settings.model, backend: backend)
-      let service = APIService(nil, encoder: engine, name: name, template: nil, version: Tachornis.version, keys: keys)
+      let service = APIService(
+        nil, encoder: engine, name: name, template: nil, version: Tachornis.version, keys: keys,
+        observer: observers.sink, recordsRequests: observers.recordRequests)
       return (service, "an encoder of texts of \(engine.texts.limit) tokens")
     }
     let loaded = try LoadedModel(path: settings.model)
@@ -165,7 +188,8 @@ struct Serve: ParsableCommand {
     let template = try chatTemplate(loaded, settings.template)
     let service = APIService(
       engine, poolsLastToken: Serve.poolsLastToken(settings.model), name: name, template: template,
-      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys)
+      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys, observer: observers.sink,
+      recordsRequests: observers.recordRequests)
     return (service, "context \(engine.context), cache \(engine.cacheBytes >> 20) MiB")
   }
 
@@ -206,8 +230,9 @@ struct Serve: ParsableCommand {
     return family
   }
 
-  private static func name(of path: String) -> String {
-    let last = path.split(separator: "/").last.map(String.init) ?? path
+  private static func name(_ settings: ServeConfiguration) -> String {
+    if let name = settings.name { return name }
+    let last = settings.model.split(separator: "/").last.map(String.init) ?? settings.model
     return last.lowercased().hasSuffix(".gguf") ? String(last.dropLast(5)) : last
   }
 }

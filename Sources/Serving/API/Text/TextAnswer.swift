@@ -37,6 +37,7 @@ final class TextAnswer: Sendable {
 
   private let engine: InferenceEngine
   private let metrics: ServiceMetrics
+  private let trace: RequestTrace?
   private let responder: HTTPResponder
   private let caller: Caller?
   private let isStreamed: Bool
@@ -51,6 +52,7 @@ final class TextAnswer: Sendable {
   ) {
     let answer = TextAnswer(texts, request, format, engine, metrics, responder)
     if let error = answer.caller?.problem(with: texts) { return answer.give(error) }
+    answer.trace?.submitted(texts.count)
     for (index, var text) in texts.enumerated() {
       // Who brings a key is who it says, whatever else the request tells.
       if let caller = answer.caller { text.tenant = caller.name }
@@ -67,6 +69,7 @@ final class TextAnswer: Sendable {
     _ metrics: ServiceMetrics, _ responder: HTTPResponder
   ) {
     (self.engine, self.metrics, self.responder, caller) = (engine, metrics, responder, responder.caller)
+    trace = responder.trace
     (isStreamed, keepsTokens) = (request.fields.isStreamed, request.keepsTokens)
     let choices = texts.enumerated().map {
       Choice(index: $0, prompt: $1.prompt, answer: AnswerReader(request.family))
@@ -92,10 +95,13 @@ final class TextAnswer: Sendable {
       case .started, .state: return nil
       case .prompt: isDue = false
       case .token(_, let text): isDue = isStreamed && (keepsTokens || !text.isEmpty)
-      case .ended:
+      case .ended(let end):
         inbox.running -= 1
         isDue = isStreamed || inbox.running == 0
-      case .refused, .failed: isDue = true
+        trace?.ended(text: end)
+      case .refused, .failed:
+        isDue = true
+        trace?.ended(text: nil)
       }
       inbox.events.append((index, event))
       if !isDue || inbox.isAwaited { return nil }

@@ -1,0 +1,65 @@
+// What a server notes of requests that it answers.
+
+import AsyncHTTPClient
+import Core
+import NIOCore
+import NIOHTTP1
+import Serving
+import Testing
+
+@Suite struct ServiceObservationTests {
+  private let events = MemorySink<ServiceEvent>()
+  private let server: TestServer
+
+  init() throws { server = try TestServer(observer: events) }
+
+  /// The records, when there are `count`.
+  private func records(_ count: Int) async throws -> [RequestRecord] {
+    for _ in 0..<500 {
+      let records = events.events.compactMap { if case .answered(let record) = $0 { record } else { nil } }
+      if records.count >= count { return records }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    Issue.record("there are not \(count) records")
+    return []
+  }
+
+  private func request(_ path: String, _ body: String, _ headers: [(String, String)] = []) -> HTTPClientRequest {
+    var request = HTTPClientRequest(url: "http://127.0.0.1:\(server.server.port)\(path)")
+    request.method = .POST
+    request.headers = NIOHTTP1.HTTPHeaders(headers)
+    request.body = .bytes(ByteBuffer(string: body))
+    return request
+  }
+
+  @Test func everyRequestIsNotedOnce() async throws {
+    let trace = "0af7651916cd43dd8448eb211c80319c"
+    let headers = [("x-request-id", "mine"), ("traceparent", "00-\(trace)-b7ad6b7169203331-01")]
+    let reply = try await HTTPClient.shared.execute(
+      request("/v1/completions", #"{"prompt": "Hello", "max_tokens": 6, "n": 2}"#, headers), timeout: .seconds(30))
+    #expect(reply.headers.first(name: "x-request-id") == "mine")
+    _ = try await reply.body.collect(upTo: 1 << 20)
+    let bad = try await HTTPClient.shared.execute(request("/v1/completions", "{}"), timeout: .seconds(30))
+    _ = try await bad.body.collect(upTo: 1 << 20)
+    let records = try await records(2)
+    #expect(records.count == 2)
+    let first = try #require(records.first)
+    #expect(first.id == "mine" && first.trace.traceID == trace && first.trace.parentID == "b7ad6b7169203331")
+    #expect(first.status == 200 && !first.isAborted && first.texts.count == 2)
+    #expect(first.promptTokens == 10 && first.writtenTokens == 12)
+    #expect(first.phases.map(\.phase) == RequestRecord.Phase.allCases && first.phases.allSatisfy { $0.end >= $0.begin })
+    #expect(abs(first.phases.reduce(0) { $0 + $1.end - $1.begin } - first.seconds) < 1e-9)
+    #expect(records[1].status == 400 && records[1].texts.isEmpty && records[1].id.count == 16)
+    #expect(bad.headers.first(name: "x-request-id") == records[1].id)
+  }
+
+  @Test func whoGoesAwayIsNotedWithWhatWasWritten() async throws {
+    let stream = try await HTTPClient.shared.execute(
+      request("/v1/completions", #"{"prompt": "Hello", "max_tokens": 900, "ignore_eos": true, "stream": true}"#),
+      timeout: .seconds(30))
+    for try await _ in stream.body { break }
+    let record = try #require(try await records(1).first)
+    #expect(record.isAborted && record.status == 200 && record.texts.map(\.reason) == [.cancelled])
+    #expect(record.writtenTokens > 0 && record.writtenTokens < 900)
+  }
+}
