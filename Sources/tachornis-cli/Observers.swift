@@ -16,13 +16,15 @@ struct Observers {
     let environment = ProcessInfo.processInfo.environment
     let collector = configuration.traces ?? environment["OTEL_EXPORTER_OTLP_ENDPOINT"].flatMap { $0.isEmpty ? nil : $0 }
     // "key=value,key=value", as OpenTelemetry's specification of exporters has it.
-    let headers = (environment["OTEL_EXPORTER_OTLP_HEADERS"] ?? "").split(separator: ",").compactMap { pair in
-      pair.firstIndex(of: "=").map { (String(pair[..<$0]), String(pair[pair.index(after: $0)...])) }
+    let headers = (environment["OTEL_EXPORTER_OTLP_HEADERS"] ?? "").split(separator: ",").map { pair in
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      return (parts[0], parts.count > 1 ? parts[1] : "")
     }
     log = try configuration.requestLog.map { try RequestLog(path: $0) }
     traces = try collector.map {
       try TraceExporter(
-        endpoint: $0, headers: headers, model: model, version: Tachornis.version, notice: Failure.writeError)
+        endpoint: $0, headers: headers, model: model, version: Tachornis.version
+      ) { Failure.writeError($0) }
     }
     slow = configuration.slow
   }
@@ -31,8 +33,10 @@ struct Observers {
   var recordRequests: Bool { log != nil || traces != nil || slow != nil }
 
   var sink: any EventSink<ServiceEvent> {
-    let words: any EventSink<ServiceEvent> = SlowLog(threshold: slow, write: Failure.writeError)
-    return FanOut([words] + [log, traces].compactMap { $0 as (any EventSink<ServiceEvent>)? })
+    var sinks: [any EventSink<ServiceEvent>] = [SlowLog(threshold: slow) { Failure.writeError($0) }]
+    if let log { sinks.append(log) }
+    if let traces { sinks.append(traces) }
+    return FanOut(sinks)
   }
 
   /// After the request log was moved away.
