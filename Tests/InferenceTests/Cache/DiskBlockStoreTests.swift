@@ -32,7 +32,8 @@ import Testing
     let expected = await first.answers([request])[0]
     first.drain()
     #expect(expected.end?.cached == 0)
-    #expect(try files().count == 10)
+    let written = try files()
+    #expect(written.count == 10)
 
     let second = try engine(model)
     let again = await second.answers([request])[0]
@@ -45,14 +46,13 @@ import Testing
     #expect(try files().count == 20)
 
     // What is damaged is as good as missing, and is written again.
-    for file in try files() {
-      var bytes = try Data(contentsOf: URL(filePath: "\(folder)/\(file)"))
-      bytes[bytes.count - 5] ^= 1
-      try bytes.write(to: URL(filePath: "\(folder)/\(file)"))
-    }
+    let damagedFile = URL(filePath: "\(folder)/\(written[3])")
+    var bytes = try Data(contentsOf: damagedFile)
+    bytes[bytes.count - 5] ^= 1
+    try bytes.write(to: damagedFile)
     let third = try engine(model)
     let damaged = await third.answers([request])[0]
-    #expect(damaged.end?.cached == 0 && damaged.tokens == expected.tokens)
+    #expect(damaged.end!.cached < 40 && damaged.tokens == expected.tokens)
     third.drain()
     let fourth = try engine(model)
     #expect(await fourth.answers([request])[0].end?.cached == 40)

@@ -86,10 +86,11 @@ import Testing
     var salted = request
     salted.salt = "mine"
     let answer: [Int32] = [12, 9, 4, 8]
-    for (first, second, others, expected) in [
+    let cases: [(GenerationRequest, GenerationRequest, Bool, [Int32]?)] = [
       (request, request, true, answer), (request, request, false, nil), (salted, request, true, nil),
       (request, salted, true, nil),
-    ] {
+    ]
+    for (first, second, others, expected) in cases {
       let drafter = SuffixDrafter(others: others)
       drafter.begin(1, first)
       drafter.computed(EngineStep(parts: []), [1: ChosenTokens([50, 3, 77] + answer, isEnd: true)])
