@@ -17,7 +17,8 @@ struct Tachornis: ParsableCommand {
       """,
     version: Tachornis.version,
     subcommands: [
-      Quickstart.self, Train.self, Generate.self, Chat.self, Serve.self, Route.self, Load.self, Evaluate.self, Tokenize.self,
+      Quickstart.self, Train.self, Generate.self, Chat.self, Serve.self, Route.self, Load.self, Evaluate.self,
+      Tokenize.self,
       BenchCommand.self,
       Profile.self,
       Embed.self, Classify.self, Rerank.self, Doctor.self, Inspect.self, Convert.self, Pull.self, Quantize.self,

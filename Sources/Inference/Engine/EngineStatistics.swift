@@ -56,5 +56,7 @@ public struct EngineStatistics: Sendable, Hashable {
     self.cached += cached
   }
 
-  mutating func ended(_ end: GenerationEnd) { ends[EndReason.allCases.firstIndex(of: end.reason)!] += 1 }
+  package mutating func ended(_ reason: EndReason, count: Int = 1) {
+    ends[EndReason.allCases.firstIndex(of: reason)!] += count
+  }
 }

@@ -249,7 +249,7 @@ final class EngineWorker {
     let end = GenerationEnd(
       reason: reason, stop: request.stop, text: request.text.finish(), prompt: request.request.prompt.count,
       cached: request.cached, written: request.written, times: request.times)
-    statistics.ended(end)
+    statistics.ended(end.reason)
     untold.append((request.receiver, end))
   }
 

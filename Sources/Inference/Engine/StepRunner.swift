@@ -119,6 +119,11 @@ final class StepRunner {
     }
   }
 
+  /// Runs a step of which nothing but the next tokens is wanted.
+  func run(_ step: EngineStep, receive: (EngineStep.Part, _ row: Int, LogitRows) throws -> Void) throws {
+    try run(step, isScored: { _ in false }, score: { _, _, _ in }, receive: receive)
+  }
+
   /// The hidden state whose logits are a row of those that a step's parts want, in their order.
   ///
   /// - Precondition: `receive` of that step is being called.

@@ -151,7 +151,7 @@ package final class PoolingEngine: Sendable {
         inbox.statistics.seconds += seconds
         inbox.statistics.read += texts.reduce(0) { $0 + $1.tokens.count }
         if case .success = outcome {
-          inbox.statistics.ended[.stop, default: 0] += jobs.count
+          inbox.statistics.ended(.stop, count: jobs.count)
         } else {
           inbox.statistics.failed += jobs.count
         }

@@ -40,7 +40,7 @@ final class ModelDrafter: Drafter {
     while !parts.isEmpty {
       let begin = clock.seconds
       var next: [EngineStep.Part] = []
-      try runner.run(EngineStep(parts: parts)) { part, logits in
+      try runner.run(EngineStep(parts: parts)) { part, _, logits in
         guard var (sampler, tokens) = drafts.removeValue(forKey: part.id) else { return }
         // Where nothing can follow, nothing is drafted.
         guard let token = try? sampler.next(logits[0], in: workspace).token else { return }

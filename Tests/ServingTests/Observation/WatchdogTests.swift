@@ -33,7 +33,7 @@ import Testing
       statistics.steps += 50
       statistics.seconds += 0.95
       statistics.written += 400
-      statistics.ended[.stop, default: 0] += 10
+      statistics.ended(.stop, count: 10)
       statistics.preemptions += second % 20 == 0 ? 1 : 0
       encoding += 0.3
     }
@@ -64,7 +64,7 @@ import Testing
       statistics.running = 8
       statistics.steps += 50
       statistics.preemptions += 2
-      statistics.ended[.length, default: 0] += 1
+      statistics.ended(.length)
     }
     let bottleneck = try #require(events.first.flatMap { began($0.event) })
     #expect(bottleneck.kind == .cacheThrashing && events.count == 1 && bottleneck.message.contains("20 times"))
