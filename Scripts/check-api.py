@@ -367,9 +367,9 @@ def post(port, path, body):
 @contextlib.contextmanager
 def serving(tachornis, model, *more):
     with tempfile.TemporaryDirectory() as folder:
-        with open(f"{folder}/keys", "w") as keys:
-            keys.write(KEY + "\n")
-        command = [tachornis, "serve", "--model", model, "--port", "0", "--name", "m", "--keys", f"{folder}/keys", *more]
+        with open(f"{folder}/keys.json5", "w") as keys:
+            json.dump({"keys": [{"key": KEY, "name": "checks"}]}, keys)
+        command = [tachornis, "serve", "--model", model, "--port", "0", "--name", "m", "--keys", f"{folder}/keys.json5", *more]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             line = process.stdout.readline()
