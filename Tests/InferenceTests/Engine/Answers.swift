@@ -24,7 +24,7 @@ final class Answers: Sendable {
         state.answers[index].end == nil && state.answers[index].refusal == nil
           && state.answers[index].failure == nil, "nothing follows the end")
       switch event {
-      case .started: return false
+      case .started, .prompt, .state: return false
       case .token(let choice, let text):
         state.answers[index].tokens.append(choice.token)
         state.answers[index].text += text
