@@ -22,6 +22,8 @@ struct TestServer {
 
   private let tiny: TinyModel?
   let server: HTTPServer
+  /// Nil: it writes no texts.
+  let engine: InferenceEngine?
 
   init(
     template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024, poolsLastToken: Bool = false,
@@ -33,6 +35,7 @@ struct TestServer {
     (configuration.running, configuration.stepTokens, configuration.blockSize) = (8, 64, 4)
     let engine = try InferenceEngine(
       PretrainedModel(path: tiny.path), configuration, backend: CPUBackend(threads: 2, rowInvariant: true))
+    self.engine = engine
     let service = APIService(
       engine, poolsLastToken: poolsLastToken, name: "tiny", template: try template.map { try ChatTemplate($0) },
       family: family, version: "1.2.3", observer: observer ?? FanOut([]), recordsRequests: observer != nil)
@@ -42,7 +45,8 @@ struct TestServer {
   /// A server with an encoder instead.
   init(pooling engine: PoolingEngine) throws {
     let service = APIService(nil, encoder: engine, name: "tiny", template: nil, version: "1.2.3")
-    (tiny, server) = (nil, try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle))
+    (tiny, self.engine) = (nil, nil)
+    server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
   }
 
   func send(

@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 import Core
+import Inference
 import NIOCore
 import NIOHTTP1
 import Serving

@@ -244,9 +244,9 @@ import Testing
     var response: HTTPClientResponse? = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
     for try await _ in response!.body { break }
     response = nil
-    for _ in 0..<500 where front.service.active + worker.engine.statistics.running > 0 {
+    for _ in 0..<500 where front.service.active + worker.engine!.statistics.running > 0 {
       try await Task.sleep(for: .milliseconds(10))
     }
-    #expect(front.service.active == 0 && worker.engine.statistics.running == 0)
+    #expect(front.service.active == 0 && worker.engine!.statistics.running == 0)
   }
 }
