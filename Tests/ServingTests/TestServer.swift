@@ -24,14 +24,18 @@ struct TestServer {
   let server: HTTPServer
   let engine: InferenceEngine
 
-  init(template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024) throws {
+  init(
+    template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024,
+    allowsAdapterLoading: Bool = true
+  ) throws {
     tiny = try TinyModel(context: context)
     var configuration = EngineConfiguration()
     (configuration.running, configuration.stepTokens, configuration.blockSize) = (8, 64, 4)
     engine = try InferenceEngine(
       PretrainedModel(path: tiny.path), configuration, backend: CPUBackend(threads: 2, rowInvariant: true))
     let service = APIService(
-      engine, name: "tiny", template: try template.map { try ChatTemplate($0) }, family: family, version: "1.2.3")
+      engine, name: "tiny", template: try template.map { try ChatTemplate($0) }, family: family, version: "1.2.3",
+      allowsAdapterLoading: allowsAdapterLoading)
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
   }
 

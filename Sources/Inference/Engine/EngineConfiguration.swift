@@ -18,6 +18,10 @@ public struct EngineConfiguration: Configuration, Hashable {
   public var cacheBlocks: Int?
   /// Positions in a block of the cache.
   public var blockSize = 16
+  /// The most adapters that take part in a step; texts with others wait.
+  public var adapterSlots = 8
+  /// The greatest rank of an adapter.
+  public var adapterRank = 64
 
   public init() {}
 
@@ -30,6 +34,8 @@ public struct EngineConfiguration: Configuration, Hashable {
     check(waiting > 0, "waiting", waiting, "must be positive")
     check(cacheMemory > 0, "cacheMemory", cacheMemory, "must be positive, in MiB")
     check(cacheBlocks.map { $0 > 0 } ?? true, "cacheBlocks", cacheBlocks ?? 0, "must be positive")
+    check(adapterSlots > 0 && adapterSlots <= 4096, "adapterSlots", adapterSlots, "must be from 1 to 4096")
+    check(adapterRank > 0, "adapterRank", adapterRank, "must be positive")
     check(blockSize > 0 && blockSize <= 1024, "blockSize", blockSize, "must be from 1 to 1024")
   }
 }

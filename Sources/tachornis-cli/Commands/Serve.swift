@@ -62,6 +62,15 @@ struct Serve: ParsableCommand {
   @Option(help: "The origin whose pages may ask from a browser, as https://chat.example, or *.")
   var corsOrigin: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "An adapter (LoRA) that requests name as their model: a folder of PEFT, or a .gguf file; may be repeated.",
+      valueName: "name=path"))
+  var adapter: [String] = []
+
+  @Flag(help: "Let requests load adapters from this machine's disk, and unload them.")
+  var allowAdapterLoading = false
+
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
@@ -84,10 +93,12 @@ struct Serve: ParsableCommand {
     let backend = CPUBackend(threads: settings.threads, rowInvariant: true)
     DefaultBackend.use(backend)
     let engine = try InferenceEngine(loaded.pretrained, settings.engine, backend: backend)
+    for (name, path) in try adapters(settings) { try engine.load(adapter: name, path: path) }
     let template = try chatTemplate(loaded, settings.template)
     let service = APIService(
       engine, name: settings.name ?? Serve.name(of: settings.model), template: template,
-      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys)
+      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys,
+      allowsAdapterLoading: allowAdapterLoading)
     // Threads compute; one loop reads and writes.
     let server = try HTTPServer(
       host: settings.host, port: settings.port, loops: 1, settings.http, certificate: certificate,
@@ -159,6 +170,17 @@ struct Serve: ParsableCommand {
       family = family.reasoning(as: try named(parser, "--reasoning-parser").reasoning)
     }
     return family
+  }
+
+  /// Names and paths.
+  private func adapters(_ settings: ServeConfiguration) throws -> [(name: String, path: String)] {
+    try adapter.map { given in
+      let parts = given.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2, parts[0] != settings.name ?? Serve.name(of: settings.model) else {
+        throw ValidationError("--adapter is '\(given)'; it must be NAME=PATH, with another name than the model's.")
+      }
+      return (parts[0], parts[1])
+    }
   }
 
   private static func name(of path: String) -> String {

@@ -43,7 +43,7 @@ extension APIService {
         let room = max(engine.context - prompt.count, 1)
         var result = GenerationRequest(prompt: prompt, limit: fields.limit ?? min(request.defaultLimit ?? room, room))
         (result.sampling, result.stream) = (fields.sampling, answer)
-        result.written = fields.written
+        (result.written, result.adapter) = (fields.written, fields.adapter)
         (result.priority, result.tenant, result.salt) = (fields.priority, fields.tenant, fields.salt)
         result.constraint = grammar.map { GrammarMatcher($0.masks) }
         // Markers may be special tokens, and are taken out when the answer is read.
