@@ -1,5 +1,6 @@
-// Grouped products as one matrix product a group, each parallel in itself: experts are large enough to keep all threads
-// busy, with a few rows (their weights are then streamed) as well as with many.
+// Grouped products as one matrix product a group. Those of large matrices are parallel in themselves: experts keep all threads
+// busy, with a few rows (their weights are then streamed) as well as with many. Of small ones, those of low-rank adapters, each
+// is one thread's: a region for each would take longer than the product. The bits are the same either way (matmul.h).
 #include "groups.h"
 
 #include <string.h>
@@ -26,10 +27,61 @@ static ck_block_matmul_arguments block_matmul_of(const ck_grouped_matmul_argumen
   };
 }
 
+// The bytes of a matrix, and the rows of a group, up to which the products of several groups are shared out whole.
+enum { SMALL_BYTES = 256 << 10, FEW_ROWS = 16 };
+
+static bool is_small(const ck_grouped_matmul_arguments *g) {
+  return !g->in_blocks && g->n * g->k * ck_type_size(g->type_w) <= SMALL_BYTES;
+}
+
+// Whether there are several groups, each of few rows.
+static bool are_few(const ck_grouped_matmul_arguments *g) {
+  int64_t row = 0, used = 0;
+  for (int64_t group = 0; group < g->groups; group++) {
+    int64_t rows = rows_of(g->counts, group, row, g->rows);
+    if (rows > FEW_ROWS) return false;
+    used += rows > 0;
+    row += rows;
+  }
+  return used > 1;
+}
+
+typedef struct {
+  const ck_context *context;
+  const ck_grouped_matmul_arguments *g;
+  char *scratch;
+  size_t bytes;  // of scratch for each thread
+} small_products;
+
+static void small_product(void *argument, int64_t group, int worker) {
+  const small_products *s = argument;
+  const ck_grouped_matmul_arguments *g = s->g;
+  int64_t row = 0;
+  for (int64_t before = 0; before < group; before++) row += rows_of(g->counts, before, row, g->rows);
+  ck_matmul_arguments m = matmul_of(g);
+  m.m = rows_of(g->counts, group, row, g->rows);
+  if (m.m == 0) return;
+  m.a = (const char *)g->x + row * g->k * ck_type_size(g->type_x);
+  m.b = (const char *)g->w + group * g->n * g->k * ck_type_size(g->type_w);
+  m.c = (char *)g->y + row * g->n * ck_type_size(g->type_y);
+  ck_matmul_serial(s->context, &m, s->scratch + s->bytes * (size_t)worker);
+}
+
+// Scratch of one thread.
+static size_t small_scratch(const ck_context *context, const ck_grouped_matmul_arguments *g) {
+  ck_matmul_arguments m = matmul_of(g);
+  size_t most = 0;
+  for (m.m = 1; m.m <= ck_min(g->rows, FEW_ROWS); m.m++) {
+    size_t bytes = ck_matmul_serial_scratch(context, &m);
+    if (bytes > most) most = bytes;
+  }
+  return (size_t)ck_round_up((int64_t)most, 64);
+}
+
 size_t ck_grouped_matmul_scratch(const ck_context *context, const ck_grouped_matmul_arguments *arguments) {
   ck_matmul_arguments m = matmul_of(arguments);
   ck_block_matmul_arguments in_blocks = block_matmul_of(arguments);
-  size_t most = 0;
+  size_t most = is_small(arguments) ? small_scratch(context, arguments) * (size_t)ck_threads(context) : 0;
   for (int64_t rows = 1; rows <= arguments->rows; rows++) {
     m.m = in_blocks.m = rows;
     size_t bytes =
@@ -46,6 +98,13 @@ void ck_grouped_matmul(const ck_context *context, const ck_grouped_matmul_argume
   int64_t size_x = ck_type_size(g->type_x), size_y = ck_type_size(g->type_y);
   int64_t bytes_w = g->n * (g->in_blocks ? ck_block_row_bytes(g->format, g->k) : g->k * ck_type_size(g->type_w));
   int64_t row = 0;
+  if (is_small(g) && are_few(g)) {
+    small_products products = {.context = context, .g = g, .scratch = scratch, .bytes = small_scratch(context, g)};
+    ck_run(context, g->groups, small_product, &products);
+    for (int64_t group = 0; group < g->groups; group++) row += rows_of(g->counts, group, row, g->rows);
+    memset((char *)g->y + row * g->n * size_y, 0, (size_t)((g->rows - row) * g->n * size_y));
+    return;
+  }
   for (int64_t group = 0; group < g->groups; group++) {
     int64_t rows = rows_of(g->counts, group, row, g->rows);
     if (rows == 0) continue;

@@ -140,13 +140,27 @@ public final class WeightStore: Sendable {
 
 /// A place in the tree of a model's parameter names.
 public struct Weights: Sendable {
+  /// What is added to a linear map's result: given the name of its weight and what it is applied to, [..., inputs]; nil:
+  /// nothing.
+  package typealias Addition = @Sendable (_ weight: String, _ x: Tensor) -> Tensor?
+
   /// Names from the root to here, joined by dots.
   public let path: String
   public let store: WeightStore
+  private let addition: Addition?
+
+  init(path: String, store: WeightStore, addition: Addition? = nil) {
+    (self.path, self.store, self.addition) = (path, store, addition)
+  }
 
   /// The place `name` below this one.
   public subscript(name: String) -> Weights {
-    Weights(path: path.isEmpty ? name : path + "." + name, store: store)
+    Weights(path: path.isEmpty ? name : path + "." + name, store: store, addition: addition)
+  }
+
+  /// The same place, with something added to the results of the linear maps from here on: low-rank adapters.
+  package func adding(_ addition: @escaping Addition) -> Weights {
+    Weights(path: path, store: store, addition: addition)
   }
 
   /// Declares a parameter `path.suffix`, or gives the one that was declared before.
@@ -191,8 +205,11 @@ public struct Weights: Sendable {
     axes: [LogicalAxis] = [.none, .none]
   ) -> Tensor {
     let weight = linear(x.shape[-1], outputs, initializer: initializer, axes: axes)
-    store.record { $0.maps.append((self["weight"].path, x)) }
-    return x.linear(weight, bias: bias ? self.bias(outputs, axis: axes[0]) : nil)
+    let name = self["weight"].path
+    store.record { $0.maps.append((name, x)) }
+    let result = x.linear(weight, bias: bias ? self.bias(outputs, axis: axes[0]) : nil)
+    guard let added = addition?(name, x) else { return result }
+    return result + added
   }
 
   /// The rows of the table of this place, in the type of hidden states: indices [...] to [..., width].

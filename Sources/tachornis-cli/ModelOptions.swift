@@ -25,6 +25,9 @@ struct ModelOptions: ParsableArguments {
 struct WritingOptions: ParsableArguments {
   @OptionGroup var model: ModelOptions
 
+  @Option(help: "An adapter (LoRA) of the model: a folder of PEFT, or a .gguf file.")
+  var adapter: String?
+
   @Option(help: "The type of the cache of keys and values: float32, bfloat16 or int8; by the weights if not given.")
   var cache: CacheType?
 
@@ -34,9 +37,11 @@ struct WritingOptions: ParsableArguments {
   /// The model and what writes with it; its backend is the default one from now on.
   func load() throws -> (model: LoadedModel, generator: Generator) {
     let loaded = try LoadedModel(path: model.model)
+    let backend = model.computing.backend()
+    let adapter = try adapter.map { try LowRankAdapter(path: $0, for: loaded.pretrained) }
     let generator = try Generator(
-      loaded.pretrained, precision: model.precision, storage: cache?.storage, exactProducts: model.exact,
-      backend: model.computing.backend())
+      loaded.pretrained, adapter: adapter, precision: model.precision, storage: cache?.storage,
+      exactProducts: model.exact, backend: backend)
     for notice in generator.notices { Failure.writeError("note: \(notice)\n") }
     return (loaded, generator)
   }

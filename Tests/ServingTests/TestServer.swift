@@ -27,7 +27,7 @@ struct TestServer {
 
   init(
     template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024, poolsLastToken: Bool = false,
-    observer: (any EventSink<ServiceEvent>)? = nil
+    allowsAdapterLoading: Bool = true, observer: (any EventSink<ServiceEvent>)? = nil
   ) throws {
     let tiny = try TinyModel(context: context)
     self.tiny = tiny
@@ -38,7 +38,8 @@ struct TestServer {
     self.engine = engine
     let service = APIService(
       engine, poolsLastToken: poolsLastToken, name: "tiny", template: try template.map { try ChatTemplate($0) },
-      family: family, version: "1.2.3", observer: observer ?? FanOut([]), recordsRequests: observer != nil)
+      family: family, version: "1.2.3", allowsAdapterLoading: allowsAdapterLoading,
+      observer: observer ?? FanOut([]), recordsRequests: observer != nil)
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
   }
 

@@ -18,6 +18,10 @@ public struct EngineConfiguration: Configuration, Hashable {
   public var cacheBlocks: Int?
   /// Positions in a block of the cache.
   public var blockSize = 16
+  /// The most adapters that take part in a step; texts with others wait.
+  public var adapterSlots = 8
+  /// The greatest rank of an adapter.
+  public var adapterRank = 64
 
   /// A folder where blocks of the cache are kept beyond the engine's life; nil: nowhere.
   public var cacheFolder: String?
@@ -44,6 +48,8 @@ public struct EngineConfiguration: Configuration, Hashable {
       cacheFolder == nil || speculation != .draft, "cacheFolder", cacheFolder ?? "",
       "cannot be used with a drafting model, whose keys and values it does not keep")
     check(draftTokens > 0 && draftTokens <= 256, "draftTokens", draftTokens, "must be from 1 to 256")
+    check(adapterSlots > 0 && adapterSlots <= 4096, "adapterSlots", adapterSlots, "must be from 1 to 4096")
+    check(adapterRank > 0, "adapterRank", adapterRank, "must be positive")
     check(blockSize > 0 && blockSize <= 1024, "blockSize", blockSize, "must be from 1 to 1024")
   }
 }

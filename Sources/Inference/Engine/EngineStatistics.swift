@@ -2,6 +2,12 @@
 
 /// Counts since the engine was started, and how things stand.
 public struct EngineStatistics: Sendable, Hashable {
+  /// Requests with one adapter.
+  public struct AdapterUse: Sendable, Hashable {
+    public var waiting = 0
+    public var running = 0
+  }
+
   /// Requests that wait, and that are read or written.
   public var waiting = 0
   public var running = 0
@@ -9,6 +15,9 @@ public struct EngineStatistics: Sendable, Hashable {
   public var cacheBlocks = 0
   public var usedBlocks = 0
   public var keptBlocks = 0
+  /// How many requests with each adapter wait and run, of those that have any; adapters that take part in a step at most.
+  public var adapters: [String: AdapterUse] = [:]
+  public var adapterSlots = 0
 
   public var steps = 0
   /// Seconds in steps.

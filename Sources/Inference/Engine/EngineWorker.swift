@@ -9,6 +9,7 @@ final class EngineWorker {
   /// A request that has not ended. A class: it is looked up for each token and must not be copied.
   private final class Active {
     let request: GenerationRequest
+    let adapter: LowRankAdapter?
     var sampler: Sampler
     var text: TextStream
     let receiver: InferenceEngine.Receiver
@@ -21,10 +22,11 @@ final class EngineWorker {
     var stop: String?
 
     init(
-      _ request: GenerationRequest, _ sampler: Sampler, _ text: TextStream,
+      _ request: GenerationRequest, _ adapter: LowRankAdapter?, _ sampler: Sampler, _ text: TextStream,
       _ receiver: @escaping InferenceEngine.Receiver, arrived: Double
     ) {
-      (self.request, self.sampler, self.text, self.receiver) = (request, sampler, text, receiver)
+      (self.request, self.adapter, self.sampler, self.text) = (request, adapter, sampler, text)
+      self.receiver = receiver
       times = RequestTimes(arrived: arrived)
     }
 
@@ -54,6 +56,11 @@ final class EngineWorker {
   private var untold: [(receiver: InferenceEngine.Receiver, end: GenerationEnd)] = []
   private let workspace = SamplingWorkspace()
   private let clock = MonotonicClock()
+  /// By name, each with its version, which no other load ever had.
+  private var adapters: [String: (version: String, adapter: LowRankAdapter)] = [:]
+  private var loads = 0
+  /// Sets what no other run of an engine can have in common with this one apart in a cache that outlives it.
+  private let run = UInt64.random(in: 0...UInt64.max)
 
   init(
     _ runner: StepRunner, _ scheduler: Scheduler, _ speculation: Speculation?, _ tokenizer: any Tokenizer,
@@ -82,16 +89,21 @@ final class EngineWorker {
     } catch {
       return receiver(.refused(.invalid(error.message)))
     }
+    let adapter = request.adapter.flatMap { adapters[$0] }
+    if let name = request.adapter, adapter == nil {
+      return receiver(.refused(.invalid("There is no adapter '\(name)'.")))
+    }
     var sampler = Sampler(
       request.sampling, ends: ends, stream: request.stream, constraint: request.constraint, tokenizer: tokenizer)
     sampler.begin(after: request.prompt)
     let text = TextStream(
       tokenizer, request.sampling, after: request.prompt, skippingSpecials: request.skipsSpecials)
-    let new = Active(request, sampler, text, receiver, arrived: now)
+    let new = Active(request, adapter?.adapter, sampler, text, receiver, arrived: now)
     guard let (old, isEnd) = repeated(request.written, new) else {
       return receiver(.refused(.invalid("The tokens that were written before do not fit what the answer is held to.")))
     }
     active[id] = new
+    count(new, waiting: 1, running: 0)
     if isEnd || !old.isEmpty && old.count >= request.limit {
       for event in old { receiver(event) }
       return end(id, isEnd ? .stop : .length, now)
@@ -100,8 +112,9 @@ final class EngineWorker {
     var scheduled = ScheduledRequest(
       id: id, prompt: request.prompt + written, limit: request.limit - written.count)
     (scheduled.priority, scheduled.tenant, scheduled.salt) = (request.priority, request.tenant, request.salt)
+    scheduled.adapter = adapter?.version ?? ""
     // What is found in the cache is not computed, and so not scored.
-    if request.promptLogProbabilities != nil { scheduled.salt += "\0scored \(id)" }
+    if request.promptLogProbabilities != nil { scheduled.salt += "\0scored \(id) \(run)" }
     scheduled.deadline = request.timeout.map { now + $0 }
     perform(scheduler.handle(.submitted(scheduled), at: now))
     if active[id] != nil { for event in old { receiver(event) } }
@@ -122,12 +135,46 @@ final class EngineWorker {
 
   func cancel(_ id: InferenceEngine.ID) { perform(scheduler.handle(.cancelled(id), at: clock.seconds)) }
 
+  // MARK: Adapters
+
+  /// Makes an adapter known under a name. Requests that have begun with another of this name keep it.
+  func adapt(_ name: String, _ adapter: LowRankAdapter) throws {
+    // Requests that wait may have begun with ones that are forgotten since.
+    try runner.makeRoom(for: adapters.values.map(\.adapter) + active.values.compactMap(\.adapter) + [adapter])
+    loads += 1
+    adapters[name] = ("\(name)#\(loads) \(run)", adapter)
+  }
+
+  /// Forgets an adapter. Requests that have begun with it go on.
+  func forget(_ name: String) { adapters[name] = nil }
+
+  /// Notes that a request with an adapter waits, runs or is no more.
+  private func count(_ request: Active, waiting: Int, running: Int) {
+    guard let name = request.request.adapter else { return }
+    var use = statistics.adapters[name] ?? EngineStatistics.AdapterUse()
+    (use.waiting, use.running) = (use.waiting + waiting, use.running + running)
+    statistics.adapters[name] = use == EngineStatistics.AdapterUse() ? nil : use
+  }
+
+  /// Takes out a request that has ended.
+  private func remove(_ id: InferenceEngine.ID) -> Active? {
+    guard let request = active.removeValue(forKey: id) else { return nil }
+    speculation?.end(id)
+    if request.times.started == nil {
+      count(request, waiting: -1, running: 0)
+    } else {
+      count(request, waiting: 0, running: -1)
+    }
+    return request
+  }
+
   // MARK: Steps
 
   /// Computes the next step, if there is anything to compute.
   func step() {
     let (step, actions) = scheduler.plan(at: clock.seconds)
     perform(actions)
+    for (slot, id) in step?.placed ?? [] { runner.place(active[id]!.adapter!, in: slot) }
     if let step { compute(step) }
     note()
   }
@@ -214,8 +261,7 @@ final class EngineWorker {
   }
 
   private func tell(_ id: InferenceEngine.ID, _ message: String) {
-    guard let request = active.removeValue(forKey: id) else { return }
-    speculation?.end(id)
+    guard let request = remove(id) else { return }
     statistics.failed += 1
     request.receiver(.failed(message))
   }
@@ -228,13 +274,14 @@ final class EngineWorker {
       switch action {
       case .refused(let id, let refusal):
         statistics.refused += 1
-        active.removeValue(forKey: id)?.receiver(.refused(refusal))
+        remove(id)?.receiver(.refused(refusal))
       case .started(let id, let cached):
         // Whoever starts again was told and counted before.
         guard let request = active[id], request.times.started == nil else { continue }
         statistics.started(prompt: request.request.prompt.count, cached: cached)
         (request.times.started, request.cached) = (now, cached)
         speculation?.begin(id, request.request)
+        count(request, waiting: -1, running: 1)
         request.receiver(.started(cached: cached))
       case .preempted: statistics.preemptions += 1
       case .ended(let id, let reason): end(id, reason, now)
@@ -243,8 +290,7 @@ final class EngineWorker {
   }
 
   private func end(_ id: InferenceEngine.ID, _ reason: EndReason, _ now: Double) {
-    guard let request = active.removeValue(forKey: id) else { return }
-    speculation?.end(id)
+    guard let request = remove(id) else { return }
     request.times.ended = now
     let end = GenerationEnd(
       reason: reason, stop: request.stop, text: request.text.finish(), prompt: request.request.prompt.count,
@@ -264,5 +310,6 @@ final class EngineWorker {
     let cache = scheduler.cacheUse
     (statistics.waiting, statistics.running) = (waiting, running)
     (statistics.cacheBlocks, statistics.usedBlocks, statistics.keptBlocks) = (cache.all, cache.used, cache.kept)
+    statistics.adapterSlots = scheduler.limits.adapters
   }
 }

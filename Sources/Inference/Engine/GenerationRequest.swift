@@ -14,6 +14,8 @@ public struct GenerationRequest: Sendable {
   /// Which of the independent answers to one seed this is.
   public var stream = 0
   public var constraint: (any TokenConstraint)?
+  /// The name of an adapter that the engine knows; the one that it stands for now is kept to the end. Nil: none.
+  public var adapter: String?
   /// Higher ones go first.
   public var priority = 0
   /// Who asks: tenants get equal shares.

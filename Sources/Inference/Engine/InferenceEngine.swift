@@ -21,6 +21,7 @@ public final class InferenceEngine: Sendable {
   private enum Command: Sendable {
     case submit(ID, GenerationRequest, Receiver)
     case cancel(ID)
+    case perform(@Sendable (EngineWorker) -> Void)
     case stop
   }
 
@@ -36,6 +37,12 @@ public final class InferenceEngine: Sendable {
   private let bell = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
   private let shared = Mutex(EngineStatistics())
+  /// Known adapters, by name.
+  let adapterList = Mutex<[String: LowRankAdapter]>([:])
+  /// What adapters are read for; nil: the model was not read from a disk.
+  let pretrained: PretrainedModel?
+  /// The type of adapters' matrices, and their greatest rank.
+  let adapterForm: (element: ElementType, rank: Int)
   /// What a text may have at most, prompt and answer.
   public let context: Int
   /// The most texts that are read and written at a time.
@@ -62,13 +69,14 @@ public final class InferenceEngine: Sendable {
     try self.init(
       pretrained.model, binding, draft: draft.map { DraftModel(model: $0.model, weights: try $0.weights()) },
       tokenizer: tokenizer, ends: pretrained.endTokens.union(tokenizer.roles.endOfAnswer), configuration,
-      backend: backend)
+      pretrained: pretrained, backend: backend)
   }
 
   /// - Parameter ends: the tokens that end a text of the model.
   package init(
     _ model: any LanguageModel, _ weights: WeightBinding, draft: DraftModel? = nil, tokenizer: any Tokenizer,
-    ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil, backend: any Backend
+    ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil,
+    pretrained: PretrainedModel? = nil, backend: any Backend
   ) throws {
     var context = min(configuration.context ?? model.context, model.context)
     let storage = storage ?? weights.usualStorage
@@ -76,7 +84,7 @@ public final class InferenceEngine: Sendable {
     (limits.tokens, limits.running, limits.waiting) = (
       configuration.stepTokens, configuration.running, configuration.waiting
     )
-    limits.blockSize = configuration.blockSize
+    (limits.blockSize, limits.adapters) = (configuration.blockSize, configuration.adapterSlots)
     if configuration.speculation != .none {
       limits.drafted = min(max(configuration.draftTokens, configuration.running), configuration.stepTokens)
     }
@@ -102,6 +110,8 @@ public final class InferenceEngine: Sendable {
     self.tokenizer = tokenizer
     vocabulary = model.vocabulary
     self.ends = ends
+    self.pretrained = pretrained
+    adapterForm = (weights.usualStorage == .float(.float32) ? .float32 : .bfloat16, configuration.adapterRank)
     cacheBytes = limits.blocks * bytes
     // Only the new thread touches the runner from here on.
     nonisolated(unsafe) let worker = EngineWorker(
@@ -131,6 +141,32 @@ public final class InferenceEngine: Sendable {
     bell.signal()
   }
 
+  /// Does something on the engine's thread, between two steps, and waits for it.
+  ///
+  /// - Returns: nil if the engine takes no more requests.
+  func perform<Result: Sendable>(_ work: @escaping @Sendable (EngineWorker) -> Result) -> Result? {
+    let reply = Reply<Result>()
+    let isClosed = inbox.withLock { inbox in
+      if inbox.isClosed { return true }
+      inbox.commands.append(
+        .perform { worker in
+          let value = work(worker)
+          reply.value.withLock { $0 = value }
+          reply.isReady.signal()
+        })
+      return false
+    }
+    if isClosed { return nil }
+    bell.signal()
+    reply.isReady.wait()
+    return reply.value.withLock { $0 }
+  }
+
+  private final class Reply<Value: Sendable>: Sendable {
+    let value = Mutex<Value?>(nil)
+    let isReady = DispatchSemaphore(value: 0)
+  }
+
   /// What the engine does and has done.
   public var statistics: EngineStatistics { shared.withLock { $0 } }
 
@@ -157,6 +193,7 @@ public final class InferenceEngine: Sendable {
         switch command {
         case .submit(let id, let request, let receiver): worker.submit(id, request, receiver)
         case .cancel(let id): worker.cancel(id)
+        case .perform(let work): work(worker)
         case .stop: worker.isStopping = true
         }
       }

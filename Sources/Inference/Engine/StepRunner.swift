@@ -1,7 +1,8 @@
 // A step as runs of two programs: hidden states of all its tokens, and logits of those behind which a token is wanted.
 //
 // Both are planned once for the most rows and run with as many as there are. Keys and values are written in place, in pools
-// that a step's block tables point into.
+// that a step's block tables point into. Where texts have adapters, the hidden states come from a third program, which has
+// them as inputs.
 
 internal import Models
 internal import Networks
@@ -10,7 +11,14 @@ internal import Tensors
 /// Runs steps of a model. Not for concurrent use.
 final class StepRunner {
   private let limits: Scheduler.Limits
+  private let model: any LanguageModel
+  private let store: WeightStore
+  private let storage: CacheStorage
+  private let backend: any Backend
   private let states: any Executable
+  /// For steps with adapters, and what stands in their places.
+  private var adapted: (pool: AdapterPool, states: any Executable)?
+  private var placed: [LowRankAdapter?]
   private let logits: any Executable
   private let weights: (states: [TensorData], logits: [TensorData])
   let pools: [TensorData]
@@ -27,27 +35,25 @@ final class StepRunner {
     _ model: any LanguageModel, _ weights: WeightBinding, _ limits: Scheduler.Limits, storage: CacheStorage,
     backend: any Backend
   ) throws {
-    self.limits = limits
+    (self.limits, self.model, self.storage, self.backend) = (limits, model, storage, backend)
     vocabulary = model.vocabulary
     let store = weights.store
+    self.store = store
+    placed = Array(repeating: nil, count: limits.adapters)
     let graph = StepRunner.trace(model, store, limits, storage)
     width = graph.states.shape[1]
     pools = graph.caches.map { TensorData($0.past.type) }
     rows = graph.rows.map { TensorData($0.type) }
     tables = TensorData(graph.tables.type)
-    let ownRows = graph.rows + [graph.tables]
-    let given = store.parameters.map { store.given($0.name) }
-    let inputs = ownRows + given
-    states = try backend.compile(
-      Program(
-        inputs: inputs + graph.caches.map(\.past), outputs: [graph.states] + graph.caches.map(\.new),
-        donating: Dictionary(uniqueKeysWithValues: graph.caches.indices.map { (1 + $0, inputs.count + $0) })))
+    states = try backend.compile(graph.program(store))
 
     let hidden = Tensor.input(
       "hidden", TensorType(graph.states.element, Shape([limits.running + limits.drafted, width], varies: true)))
     wanted = TensorData(hidden.type)
     logits = try backend.compile(
-      Program(inputs: [hidden] + given, outputs: [model.logits(of: hidden, store.root)]))
+      Program(
+        inputs: [hidden] + store.parameters.map { store.given($0.name) },
+        outputs: [model.logits(of: hidden, store.root)]))
     self.weights = (weights.values, weights.values)
   }
 
@@ -67,10 +73,19 @@ final class StepRunner {
     /// [rows, width]
     var states: Tensor
     var caches: [CacheTensor]
+
+    /// - Parameter extra: inputs behind the weights.
+    func program(_ store: WeightStore, extra: [Tensor] = []) -> Program {
+      let inputs = rows + [tables] + store.parameters.map { store.given($0.name) } + extra
+      return Program(
+        inputs: inputs + caches.map(\.past), outputs: [states] + caches.map(\.new),
+        donating: Dictionary(uniqueKeysWithValues: caches.indices.map { (1 + $0, inputs.count + $0) }))
+    }
   }
 
   static func trace(
-    _ model: any LanguageModel, _ store: WeightStore, _ limits: Scheduler.Limits, _ storage: CacheStorage
+    _ model: any LanguageModel, _ store: WeightStore, _ limits: Scheduler.Limits, _ storage: CacheStorage,
+    _ pool: AdapterPool? = nil
   ) -> Graph {
     func each(_ name: String, _ shape: Shape) -> Tensor { .input(name, TensorType(.int32, shape)) }
     let rows = limits.tokens
@@ -82,8 +97,28 @@ final class StepRunner {
       PagedRows(
         positions: places[0], slots: places[1], sequences: places[2], tables: tables, blockSize: limits.blockSize,
         blocks: limits.blocks), storage: storage)
-    let states = model.hidden(tokens, store.root, context)
+    let states = model.hidden(tokens, pool?.adapted(store.root) ?? store.root, context)
     return Graph(rows: [tokens] + places, tables: tables, states: states, caches: context.caches)
+  }
+
+  /// Sees to it that each of these adapters can take part in steps.
+  ///
+  /// - Parameter adapters: all that can be asked for.
+  func makeRoom(for adapters: [LowRankAdapter]) throws {
+    if let pool = adapted?.pool, adapters.allSatisfy(pool.hasRoom) { return }
+    let pool = AdapterPool(adapters + placed.compactMap(\.self), places: limits.adapters)
+    let graph = Self.trace(model, store, limits, storage, pool)
+    let states = try backend.compile(graph.program(store, extra: pool.inputs))
+    for (place, adapter) in placed.enumerated() {
+      if let adapter { pool.write(adapter, to: place) }
+    }
+    adapted = (pool, states)
+  }
+
+  /// Puts an adapter, for which there is room, into a place.
+  func place(_ adapter: LowRankAdapter, in slot: Int) {
+    adapted!.pool.write(adapter, to: slot)
+    placed[slot] = adapter
   }
 
   /// Computes a step.
@@ -101,7 +136,14 @@ final class StepRunner {
     precondition(count <= limits.tokens && step.parts.count <= limits.running, "\(count) tokens of \(step.parts.count)")
     fill(step)
     let given = rows.map { $0.prefix(count) }
-    let hidden = try states.run(given + [tables] + weights.states + pools, extent: count)[0]
+    let hidden: TensorData
+    if let adapted, step.parts.first?.slot != nil {
+      adapted.pool.count(step)
+      let inputs = given + [tables] + weights.states + adapted.pool.values + pools
+      hidden = try adapted.states.run(inputs, extent: count)[0]
+    } else {
+      hidden = try states.run(given + [tables] + weights.states + pools, extent: count)[0]
+    }
     var row = 0
     for part in step.parts {
       if isScored(part) { try self.score(part, hidden, row, score) }

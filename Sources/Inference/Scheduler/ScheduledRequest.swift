@@ -57,6 +57,8 @@ package struct EngineStep: Sendable {
     package var tokens: ArraySlice<Int32>
     /// The blocks of the cache in which the text stands, as far as its last token here.
     package var blocks: [Int32]
+    /// The place of the text's adapter; nil: it has none.
+    package var slot: Int?
     /// Whether the token that follows on the last is wanted.
     package var isLast: Bool
     /// Whether the text is being written: the first token here is the last that was chosen.
@@ -78,7 +80,17 @@ package struct EngineStep: Sendable {
     }
   }
 
+  /// Those of texts with adapters first, by their adapters' places.
   package var parts: [Part]
+  /// Places of adapters that are written before, each with a request whose adapter it is for.
+  package var placed: [(slot: Int, id: ScheduledRequest.ID)] = []
+
+  init(parts: [Part], placed: [(slot: Int, id: ScheduledRequest.ID)]) {
+    (self.parts, self.placed) = (parts, placed)
+    guard parts.contains(where: { $0.slot != nil }) else { return }
+    let order = parts.indices.sorted { (parts[$0].slot ?? .max, $0) < (parts[$1].slot ?? .max, $1) }
+    self.parts = order.map { parts[$0] }
+  }
 
   package init(parts: [Part]) { self.parts = parts }
 

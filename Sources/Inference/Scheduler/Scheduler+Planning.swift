@@ -23,7 +23,8 @@ extension Scheduler {
       index += 1
     }
     var leaders = leaders()
-    while budget > 0, running.count < limits.running, let index = admit(&leaders, &actions) {
+    var placed: [(slot: Int, id: ScheduledRequest.ID)] = []
+    while budget > 0, running.count < limits.running, let index = admit(&leaders, &placed, &actions) {
       let count = min(running[index].tokens.count - running[index].computed, budget)
       guard cache.reserve(running[index].computed + count, in: &running[index].table!) else {
         preconditionFailure("a request is admitted with room for its prompt")
@@ -32,7 +33,7 @@ extension Scheduler {
       parts.append(part(index, count))
     }
     inFlight = Set(parts.map(\.id))
-    return (parts.isEmpty ? nil : EngineStep(parts: parts), actions)
+    return (parts.isEmpty ? nil : EngineStep(parts: parts, placed: placed), actions)
   }
 
   private func part(_ index: Int, _ count: Int) -> EngineStep.Part {
@@ -41,7 +42,7 @@ extension Scheduler {
     // A copy where it is short: a slice would make the text's next token copy all of it.
     let tokens = count == 1 ? [text.tokens[text.computed]] : text.tokens[text.computed..<end]
     return EngineStep.Part(
-      id: text.request.id, start: text.computed, tokens: tokens, blocks: text.table!.blocks,
+      id: text.request.id, start: text.computed, tokens: tokens, blocks: text.table!.blocks, slot: text.slot,
       isLast: end == text.tokens.count, isWriting: text.isWriting)
   }
 
@@ -61,7 +62,8 @@ extension Scheduler {
   private mutating func giveWay(_ actions: inout [Action]) {
     guard let first = waiting.first(shares) else { return }
     while let last = running.last, last.request.priority < first.request.priority,
-      running.count >= limits.running || !cache.hasRoom(for: first.tokens.count + 1, of: first.tokens, first.root)
+      running.count >= limits.running || !adapters.hasRoom(for: first.request.adapter)
+        || !cache.hasRoom(for: first.tokens.count + 1, of: first.tokens, first.root)
     { preempt(&actions) }
   }
 
@@ -85,11 +87,18 @@ extension Scheduler {
 
   /// Takes the request that is next from the queue.
   ///
+  /// - Parameter placed: adapters that get a place.
   /// - Returns: its place among the running ones, the last; nil: none can begin now.
   private mutating func admit(
-    _ leaders: inout [PagedCache.Coming: ScheduledRequest.ID], _ actions: inout [Action]
+    _ leaders: inout [PagedCache.Coming: ScheduledRequest.ID],
+    _ placed: inout [(slot: Int, id: ScheduledRequest.ID)], _ actions: inout [Action]
   ) -> Int? {
     while var text = waiting.first(shares) {
+      // Where one waits for a place, no later one may keep the places from becoming free.
+      guard adapters.hasRoom(for: text.request.adapter), text.request.adapter.isEmpty || !waiting.hasParked else {
+        waiting.park(text.request.id)
+        continue
+      }
       let table = cache.begin(text.tokens, text.root)
       let next = cache.next(text.tokens, table)
       if let next, let leader = leaders[next] {
@@ -103,6 +112,10 @@ extension Scheduler {
         return nil
       }
       if let next { leaders[next] = text.request.id }
+      if !text.request.adapter.isEmpty, let (slot, isNew) = adapters.take(text.request.adapter) {
+        text.slot = slot
+        if isNew { placed.append((slot, text.request.id)) }
+      }
       text.computed = table.blocks.count * limits.blockSize
       text.table = table
       waiting.remove(text.request.id)

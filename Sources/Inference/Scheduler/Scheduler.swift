@@ -27,6 +27,8 @@ package struct Scheduler: Sendable {
     /// Blocks of the cache, and positions in a block.
     package var blocks: Int
     package var blockSize = 16
+    /// Adapters that take part in a step.
+    package var adapters = 8
 
     package init(context: Int, blocks: Int) { (self.context, self.blocks) = (context, blocks) }
   }
@@ -64,6 +66,8 @@ package struct Scheduler: Sendable {
     /// How many tokens have their keys and values in the cache.
     var computed = 0
     var table: PagedCache.Table?
+    /// The place of its adapter, as long as it runs.
+    var slot: Int?
 
     var root: PrefixTree.Root { PrefixTree.Root(adapter: request.adapter, salt: request.salt) }
     var written: Int { tokens.count - request.prompt.count }
@@ -76,6 +80,7 @@ package struct Scheduler: Sendable {
   var shares = TenantShares()
   var waiting = WaitingQueue()
   var running: [Text] = []
+  var adapters: AdapterSlots
   private var deadlines = Deadlines()
   /// Those that are part of the step that is being computed.
   var inFlight: Set<ScheduledRequest.ID> = []
@@ -89,6 +94,7 @@ package struct Scheduler: Sendable {
     precondition(limits.running <= limits.tokens, "\(limits.running) texts and \(limits.tokens) tokens a step")
     self.limits = limits
     cache = PagedCache(blocks: limits.blocks, blockSize: limits.blockSize, store: store)
+    adapters = AdapterSlots(limits.adapters)
   }
 
   /// Requests that wait, and that run.
@@ -187,10 +193,11 @@ package struct Scheduler: Sendable {
     return step.parts.flatMap { end($0.id, .cancelled) }
   }
 
-  /// Gives up the blocks of a running text; who waits for it need not.
+  /// Gives up the blocks of a running text and its adapter's place; who waits for it need not.
   mutating func release(_ index: Int) {
     waiting.advance(running[index].request.id, nil)
     if let table = running[index].table { cache.end(table) }
-    (running[index].table, running[index].computed) = (nil, 0)
+    if let slot = running[index].slot, adapters.give(slot) { waiting.unpark() }
+    (running[index].table, running[index].slot, running[index].computed) = (nil, nil, 0)
   }
 }

@@ -1,7 +1,7 @@
 // The requests that do not run: a line for each tenant of each priority, in the order of arrival, and beside the lines those
-// that wait for another request to compute the beginning that both have.
+// that wait for another request to compute the beginning that both have, or for a place for their adapter.
 //
-// Invariant: a request is in one line or behind one leader. What a call costs grows with the tenants that wait, not with their
+// Invariant: a request is in one line, behind one leader or parked. What a call costs grows with the tenants that wait, not with their
 // requests.
 
 internal import DequeModule
@@ -20,6 +20,8 @@ struct WaitingQueue {
   private var lines: [Int: [Int: Deque<Place>]] = [:]
   /// By leader: who follows it, until so many of its tokens are computed. Those that have left are still named here.
   private var followers: [ID: [(until: Int, id: ID)]] = [:]
+  /// Those that wait for a place for their adapter; those that have left are still named here.
+  private var parked: [ID] = []
 
   var count: Int { texts.count }
   var isEmpty: Bool { texts.isEmpty }
@@ -65,6 +67,24 @@ struct WaitingQueue {
     for (until, id) in all where computed.map({ until <= $0 }) ?? true {
       if let text = texts[id] { enqueue(text) }
     }
+  }
+
+  // MARK: Places of adapters
+
+  var hasParked: Bool { !parked.isEmpty }
+
+  /// Takes a request out of its line until there is a place for an adapter.
+  mutating func park(_ id: ID) {
+    dequeue(texts[id]!)
+    parked.append(id)
+  }
+
+  /// Puts all of them back into their lines.
+  mutating func unpark() {
+    for id in parked {
+      if let text = texts[id] { enqueue(text) }
+    }
+    parked = []
   }
 
   // MARK: Lines

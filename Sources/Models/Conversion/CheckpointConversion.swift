@@ -18,11 +18,17 @@ package enum CheckpointConversion {
   /// - Parameters:
   ///   - type: of matrices: float32, float16 or bfloat16; nil: as they are. Vectors are always float32.
   ///   - blocks: matrices that are quantised on their way.
+  ///   - adapter: the path of an adapter that is added to the weights.
   /// - Throws: `ModelError` or `FormatsError`.
   package static func writeGGUF(
-    from folder: String, to path: String, type: ElementType? = nil, blocks: WrittenBlocks? = nil
+    from folder: String, to path: String, type: ElementType? = nil, blocks: WrittenBlocks? = nil,
+    adapter: String? = nil
   ) throws {
     let source = try ConversionSource(folder: folder)
+    let merging = try adapter.map { try MergedTensors(path: $0, for: PretrainedModel(path: folder)) }
+    func read(_ name: String) throws -> MappedTensor {
+      try merging?.merged(name, source.tensors[name]!) ?? source.tensors[name]!
+    }
     let architecture = source.architecture
     let settings = try architecture.metadata(of: source.settings)
     var recipes = try architecture.recipes(of: source.tensors, source.settings, prefix: source.prefix, type: type)
@@ -59,8 +65,8 @@ package enum CheckpointConversion {
       guard let recipe = byName[tensor.name] else {
         return try settings.tensors.first { $0.name == tensor.name }!.values.withUnsafeBytes(emit)
       }
-      guard let type = quantised[recipe.name] else { return try recipe.write({ source.tensors[$0]! }, to: emit) }
-      try recipe.write({ source.tensors[$0]! }) { floats in
+      guard let type = quantised[recipe.name] else { return try recipe.write(read, to: emit) }
+      try recipe.write(read) { floats in
         let encoded = try blocks!.encode(recipe.name, type, floats, recipe.shape.last!)
         try withExtendedLifetime(encoded) { try emit(UnsafeRawBufferPointer(encoded.bytes)) }
       }

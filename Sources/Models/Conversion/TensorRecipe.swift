@@ -95,21 +95,21 @@ extension TensorRecipe {
   /// Makes the tensor, passing its bytes to `emit` in parts.
   ///
   /// - Parameter source: gives the tensors that the recipe names.
-  func write(_ source: (String) -> MappedTensor, to emit: (UnsafeRawBufferPointer) throws -> Void) throws {
+  func write(_ source: (String) throws -> MappedTensor, to emit: (UnsafeRawBufferPointer) throws -> Void) throws {
     switch content {
     case .parts(let parts, let plus):
       for part in parts {
         let tensors = try part.sources.map { name in
-          let tensor = source(name)
+          let tensor = try source(name)
           return try (part.slice.map { tensor.rows($0..<($0 + 1)) } ?? tensor).expanded()
         }
         try withExtendedLifetime(tensors) { try write(part.view, tensors, plus, emit) }
       }
     case .blocks(let blocks, let scales, let rows):
-      let packed = packedMXFP4(blocks: source(blocks), scales: source(scales), rows)
+      let packed = try packedMXFP4(blocks: source(blocks), scales: source(scales), rows)
       try withExtendedLifetime(packed) { try emit(UnsafeRawBufferPointer(packed.bytes)) }
     case .unpacked(let names, let scales):
-      try unpackedMXFP4(names.map(source), scales: scales, to: emit)
+      try unpackedMXFP4(try names.map(source), scales: scales, to: emit)
     }
   }
 

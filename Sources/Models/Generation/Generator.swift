@@ -59,13 +59,16 @@ public final class Generator {
   }
 
   /// A model on disk, its weights as they are there or in another precision.
+  ///
+  /// - Parameter adapter: of this model, which all texts pass.
   package convenience init(
-    _ pretrained: PretrainedModel, precision: WeightPrecision = .stored, storage: CacheStorage? = nil,
-    exactProducts: Bool = false, backend: any Backend
+    _ pretrained: PretrainedModel, adapter: LowRankAdapter? = nil, precision: WeightPrecision = .stored,
+    storage: CacheStorage? = nil, exactProducts: Bool = false, backend: any Backend
   ) throws {
     let binding = try pretrained.weights(precision)
     self.init(
-      pretrained.model, binding.store, weights: binding.values, storage: storage ?? binding.usualStorage,
+      adapter.map { AdaptedModel(pretrained.model, $0) } ?? pretrained.model, binding.store, weights: binding.values,
+      storage: storage ?? binding.usualStorage,
       exactProducts: exactProducts, backend: backend)
     notices = binding.notices
   }

@@ -80,6 +80,15 @@ public struct PretrainedModel: Sendable {
     return try WeightBinding(family, model, to: stored, precision: precision)
   }
 
+  /// The value of `model_type`.
+  var type: String { settings["model_type"]?.string ?? "" }
+
+  /// How a GGUF file holds the weights; nil: they are in a folder.
+  var architecture: GGUFArchitecture? {
+    // It was found when the file was opened.
+    gguf.flatMap { try? GGUFArchitecture.of($0) }
+  }
+
   /// The tokenizer that belongs to the model.
   public func tokenizer() throws(ModelError) -> any Tokenizer {
     do {

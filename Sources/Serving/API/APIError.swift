@@ -7,6 +7,7 @@ package struct APIError: Error, Sendable {
   package enum Kind: Int, Sendable {
     case badRequest = 400
     case unauthorized = 401
+    case forbidden = 403
     case notFound = 404
     case wrongMethod = 405
     case timeout = 408
@@ -23,6 +24,7 @@ package struct APIError: Error, Sendable {
       case .badRequest, .wrongMethod, .timeout, .tooLarge, .uriTooLong, .expectationFailed, .headTooLarge:
         "invalid_request_error"
       case .unauthorized: "authentication_error"
+      case .forbidden: "permission_error"
       case .notFound: "not_found_error"
       case .tooManyRequests: "rate_limit_error"
       case .failed: "server_error"

@@ -20,6 +20,8 @@ public final class APIService: Sendable {
   /// Keys of which a request must bring one; nil: none is needed.
   private let keys: KeyRing?
   private let version: String
+  /// Whether requests may load adapters from the server's disk.
+  let allowsAdapterLoading: Bool
   /// How the model marks reasoning and calls.
   let family: StreamFamily
   let grammars: GrammarCache
@@ -37,13 +39,16 @@ public final class APIService: Sendable {
   ///   - family: how the model marks reasoning and calls of tools; nil: as its template says.
   ///   - poolsLastToken: the decoder was trained so that its last state is a vector of the text.
   ///   - version: of this program.
+  ///   - allowsAdapterLoading: whether requests may name folders on the server's disk to load adapters from.
   ///   - observer: told of what the watchdog sees.
   ///   - recordsRequests: whether it is told of every request, too.
   package init(
     _ engine: InferenceEngine?, encoder: PoolingEngine? = nil, poolsLastToken: Bool = false, name: String,
     template: ChatTemplate?, family: StreamFamily? = nil, version: String, keys: KeyRing? = nil,
-    observer: any EventSink<ServiceEvent> = FanOut([]), recordsRequests: Bool = false
+    allowsAdapterLoading: Bool = false, observer: any EventSink<ServiceEvent> = FanOut([]),
+    recordsRequests: Bool = false
   ) {
+    self.allowsAdapterLoading = allowsAdapterLoading
     self.family = family ?? StreamFamily(template: template)
     precondition(engine != nil || encoder != nil, "a service of no model")
     grammars =
@@ -168,8 +173,12 @@ public final class APIService: Sendable {
     case ("POST", "/classify"), ("POST", "/v1/classify"): try classify(request, responder)
     case ("POST", "/tokenize"): try tokenize(request, responder)
     case ("POST", "/detokenize"): try detokenize(request, responder)
-    case ("GET", "/v1/models"): responder.send(json: ["object": "list", "data": [model]])
+    case ("POST", "/v1/load_lora_adapter"): try loadAdapter(request, responder)
+    case ("POST", "/v1/unload_lora_adapter"): try unloadAdapter(request, responder)
+    case ("GET", "/v1/models"): responder.send(json: ["object": "list", "data": .array([model] + adapterModels)])
     case ("GET", "/v1/models/\(name)"): responder.send(json: model)
+    case ("GET", let path) where path.hasPrefix("/v1/models/"):
+      responder.send(json: try adapterModel(String(path.dropFirst("/v1/models/".count))))
     case ("GET", "/version"): responder.send(json: ["version": .string(version)])
     case ("GET", "/load"):
       let statistics = statistics
@@ -189,6 +198,7 @@ public final class APIService: Sendable {
     "/score": "POST",
     "/v1/rerank": "POST", "/v2/rerank": "POST", "/rerank": "POST", "/classify": "POST", "/v1/classify": "POST",
     "/tokenize": "POST", "/detokenize": "POST",
+    "/v1/load_lora_adapter": "POST", "/v1/unload_lora_adapter": "POST",
     "/v1/models": "GET", "/ready": "GET", "/version": "GET", "/load": "GET", "/metrics": "GET", "/health": "GET",
     "/": "GET",
   ]
@@ -198,10 +208,6 @@ public final class APIService: Sendable {
       var error = APIError(.wrongMethod, "\(request.path) is asked with \(method), not \(request.method).")
       error.headers = [("allow", Self.allowed(method))]
       return error
-    }
-    if request.path.hasPrefix("/v1/models/") {
-      let asked = request.path.dropFirst("/v1/models/".count)
-      return APIError(.notFound, "There is no model '\(asked)' here, but '\(name)'.", code: "model_not_found")
     }
     let known = Self.paths.keys.sorted().joined(separator: ", ")
     return APIError(.notFound, "There is no \(request.path) here. There are: \(known).")
@@ -250,16 +256,32 @@ public final class APIService: Sendable {
     return "\(prefix)\(separator)\(hex(bits.0))\(hex(bits.1))"
   }
 
-  func checkModel(_ fields: inout Fields) throws(APIError) {
-    guard let asked = try fields.string("model"), asked != name else { return }
+  /// - Returns: the adapter that the request names as its model; nil: it is the model itself.
+  @discardableResult
+  func checkModel(_ fields: inout Fields) throws(APIError) -> String? {
+    guard let asked = try fields.string("model"), asked != name else { return nil }
+    if writer?.hasAdapter(asked) == true { return asked }
     throw APIError(
       .notFound, "There is no model '\(asked)' here, but '\(name)'.", parameter: "model", code: "model_not_found")
   }
 
-  private var model: JSONValue {
+  /// For what adapters do not take part in.
+  func checkBaseModel(_ fields: inout Fields) throws(APIError) {
+    guard let adapter = try checkModel(&fields) else { return }
+    throw APIError(
+      .badRequest, "The adapter '\(adapter)' writes texts only: ask '\(name)'.", parameter: "model",
+      code: "unsupported_task")
+  }
+
+  private var model: JSONValue { model(name, root: name, parent: .null) }
+
+  /// - Parameters:
+  ///   - root: what it was read from.
+  ///   - parent: of an adapter, the model that it is for.
+  func model(_ id: String, root: String, parent: JSONValue) -> JSONValue {
     [
-      "id": .string(name), "object": "model", "created": 0, "owned_by": "tachornis", "root": .string(name),
-      "parent": .null, "max_model_len": .number(JSONNumber(context)),
+      "id": .string(id), "object": "model", "created": 0, "owned_by": "tachornis", "root": .string(root),
+      "parent": parent, "max_model_len": .number(JSONNumber(context)),
     ]
   }
 

@@ -22,6 +22,8 @@ struct GenerationFields {
   var priority = 0
   var tenant = ""
   var salt = ""
+  /// The adapter that was named as the model.
+  var adapter: String?
   /// Special tokens are left out of texts.
   var skipsSpecials = true
   /// The numbers of tokens are told beside texts.

@@ -102,6 +102,13 @@ final class ServiceMetrics: Sendable {
     single("tachornis:engine_seconds_total", "counter", "Seconds in them.", engine.seconds)
     single("tachornis:requests_refused_total", "counter", "Requests that were not taken.", engine.refused)
     single("tachornis:requests_failed_total", "counter", "Requests that could not go on.", engine.failed)
+    header("vllm:lora_requests_info", "gauge", "Adapters of requests; the value is when this was said, in seconds.")
+    func names(_ isAmong: (EngineStatistics.AdapterUse) -> Bool) -> String {
+      JSONValue.string(engine.adapters.filter { isAmong($0.value) }.keys.sorted().joined(separator: ",")).json
+    }
+    text +=
+      "vllm:lora_requests_info{max_lora=\"\(engine.adapterSlots)\",running_lora_adapters=\(names { $0.running > 0 }),"
+      + "waiting_lora_adapters=\(names { $0.waiting > 0 })} \(MonotonicClock().unixSeconds)\n"
     header("vllm:request_success_total", "counter", "Requests that ended, by how.")
     for (reason, count) in engine.ended.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       text += "vllm:request_success_total{\(labels),finished_reason=\"\(reason.rawValue)\"} \(count)\n"

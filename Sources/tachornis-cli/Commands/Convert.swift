@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPUBackend
 import Core
 import Formats
 import FoundationEssentials
@@ -12,6 +13,7 @@ struct Convert: ParsableCommand {
       Examples:
         tachornis convert models/llama llama.gguf --type bf16
         tachornis convert llama.gguf models/llama
+        tachornis convert models/llama merged.gguf --adapter adapters/polite
 
       Model types: \(CheckpointConversion.knownTypes.joined(separator: ", ")).
       Names, settings, tokenizer and chat template go along. Tensors pass through one after the other, so a model may be
@@ -31,6 +33,9 @@ struct Convert: ParsableCommand {
 
   @Option(help: "The most that a safetensors file should have, in gigabytes (10^9 bytes). (5)")
   var shardSize: Double?
+
+  @Option(help: "An adapter (LoRA) that is added to the weights of a folder: a folder of PEFT, or a .gguf file.")
+  var adapter: String?
 
   enum WeightType: String, CaseIterable, ExpressibleByArgument {
     case f32, f16, bf16
@@ -61,8 +66,13 @@ struct Convert: ParsableCommand {
       guard output.namesGGUF else {
         throw CommandError("'\(input)' holds safetensors; give an output that ends in .gguf.")
       }
-      try CheckpointConversion.writeGGUF(from: input, to: output, type: type?.element)
+      if adapter != nil { DefaultBackend.use(CPUBackend()) }
+      try CheckpointConversion.writeGGUF(from: input, to: output, type: type?.element, adapter: adapter)
     case .gguf(let file):
+      if adapter != nil {
+        throw CommandError(
+          "--adapter is added to folders; make one of '\(input)' first: tachornis convert \(input) FOLDER.")
+      }
       guard !output.namesGGUF else {
         throw CommandError("'\(input)' is a GGUF file; give a folder as output, which does not end in .gguf.")
       }

@@ -90,6 +90,15 @@ struct Serve: ParsableCommand {
       valueName: "address"))
   var traces: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "An adapter (LoRA) that requests name as their model: a folder of PEFT, or a .gguf file; may be repeated.",
+      valueName: "name=path"))
+  var adapter: [String] = []
+
+  @Flag(help: "Let requests load adapters from this machine's disk, and unload them.")
+  var allowAdapterLoading = false
+
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
@@ -185,11 +194,12 @@ struct Serve: ParsableCommand {
     let loaded = try LoadedModel(path: settings.model)
     let draft = try settings.draftModel.map { try LoadedModel(path: $0).pretrained }
     let engine = try InferenceEngine(loaded.pretrained, draft: draft, settings.engine, backend: backend)
+    for (name, path) in try adapters(settings) { try engine.load(adapter: name, path: path) }
     let template = try chatTemplate(loaded, settings.template)
     let service = APIService(
       engine, poolsLastToken: Serve.poolsLastToken(settings.model), name: name, template: template,
-      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys, observer: observers.sink,
-      recordsRequests: observers.recordRequests)
+      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys,
+      allowsAdapterLoading: allowAdapterLoading, observer: observers.sink, recordsRequests: observers.recordRequests)
     return (service, "context \(engine.context), cache \(engine.cacheBytes >> 20) MiB")
   }
 
@@ -228,6 +238,17 @@ struct Serve: ParsableCommand {
       family = family.reasoning(as: try named(parser, "--reasoning-parser").reasoning)
     }
     return family
+  }
+
+  /// Names and paths.
+  private func adapters(_ settings: ServeConfiguration) throws -> [(name: String, path: String)] {
+    try adapter.map { given in
+      let parts = given.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2, parts[0] != Serve.name(settings) else {
+        throw ValidationError("--adapter is '\(given)'; it must be NAME=PATH, with another name than the model's.")
+      }
+      return (parts[0], parts[1])
+    }
   }
 
   private static func name(_ settings: ServeConfiguration) -> String {

@@ -78,6 +78,25 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ("llama", "llama"), ("llama-plain", "llama"), ("llama-plain.gguf", "llama"), ("gpt2", "gpt2"), ("phi3", "phi3"),
+    ("deepseek-v2", "deepseek-v2"),
+  ]) func adaptersAreAddedToWeights(adapter: String, family: String) throws {
+    try withTemporaryFolder { folder in
+      let source = folder + "/source"
+      try write(Case(name: family), to: source)
+      let fixture = Fixture(name: "adapters/" + adapter.replacing(".gguf", with: ""))
+      let prompt = try fixture.tensor("prompt", in: "expected").doubles
+      let wanted = try fixture.tensor("logits", in: "expected").doubles
+      try CheckpointConversion.writeGGUF(
+        from: source, to: folder + "/model.gguf", adapter: Fixture(name: "adapters/" + adapter).path)
+      #expect(relativeError(try logits(folder + "/model.gguf", prompt), wanted) < 1e-4)
+      #expect(throws: ModelError.self) {
+        try CheckpointConversion.writeGGUF(from: source, to: folder + "/none.gguf", adapter: source)
+      }
+    }
+  }
+
   @Test func quantisedMapsOfLatentsAreJoined() throws {
     try withTemporaryFolder { folder in
       // Sizes of whole blocks, and a matrix that Q8_0 holds exactly: multiples of 1 with the largest 127.

@@ -8,8 +8,9 @@ extension APIService {
   func chat(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     let engine = try engine
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
+    let adapter = try checkModel(&fields)
     var generation = try GenerationFields(&fields, limitNames: ["max_completion_tokens", "max_tokens"])
+    generation.adapter = adapter
     let wantsLogProbabilities = try fields.flag("logprobs") ?? false
     let top = try fields.integer("top_logprobs", 0...20)
     if top != nil && !wantsLogProbabilities { throw fields.wrong("top_logprobs", "needs 'logprobs': true") }
@@ -19,7 +20,7 @@ extension APIService {
     try fields.finish()
     let text = try self.request(conversation, generation)
     let format = ChatFormat(
-      id: newID("chatcmpl"), created: now, model: name, tokenizer: engine.tokenizer,
+      id: newID("chatcmpl"), created: now, model: adapter ?? name, tokenizer: engine.tokenizer,
       streamsUsage: generation.streamsUsage, showsReasoning: showsReasoning, tellsTokens: generation.returnsTokens,
       calls: CallIDs(family.calls?.ids))
     try begin(text, format, responder)

@@ -9,9 +9,10 @@ extension APIService {
   func complete(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     let engine = try engine
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
+    let adapter = try checkModel(&fields)
     let prompts = try prompts(&fields, engine.tokenizer)
     var generation = try GenerationFields(&fields, limitNames: ["max_tokens"])
+    generation.adapter = adapter
     let scores = try fields.integer("logprobs", 0...20)
     generation.sampling.logProbabilities = scores
     let echo = try fields.flag("echo") ?? false
@@ -31,7 +32,8 @@ extension APIService {
       throw fields.wrong("prompt", "with 'n' asks for \(prompts.count * generation.texts) texts; 1024 are the most")
     }
     let format = CompletionFormat(
-      id: newID("cmpl"), created: now, model: name, echoes: echo ? prompts.map(\.text) : nil, fields: generation,
+      id: newID("cmpl"), created: now, model: adapter ?? name, echoes: echo ? prompts.map(\.text) : nil,
+      fields: generation,
       showsScores: scores != nil, tokenizer: engine.tokenizer)
     let text = TextRequest(prompts: prompts.map(\.tokens), fields: generation, defaultLimit: 16, grammar: grammar)
     try begin(text, format, responder)

@@ -7,14 +7,15 @@ internal import Models
 extension APIService {
   func message(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
-    let generation = try GenerationFields(
+    let adapter = try checkModel(&fields)
+    var generation = try GenerationFields(
       &fields, limitNames: ["max_tokens"], stopName: "stop_sequences", hasChoices: false)
+    generation.adapter = adapter
     _ = try fields.required("max_tokens", generation.limit)
     let conversation = try Conversation(messages: &fields)
     try fields.finish()
     let text = try self.request(conversation, generation)
-    let format = MessagesFormat(id: newID("msg", "_"), model: name, calls: CallIDs(family.calls?.ids))
+    let format = MessagesFormat(id: newID("msg", "_"), model: adapter ?? name, calls: CallIDs(family.calls?.ids))
     try begin(text, format, responder)
   }
 

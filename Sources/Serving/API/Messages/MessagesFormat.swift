@@ -135,6 +135,7 @@ extension APIError {
       switch kind {
       case .badRequest, .wrongMethod, .timeout, .uriTooLong, .expectationFailed, .headTooLarge: "invalid_request_error"
       case .unauthorized: "authentication_error"
+      case .forbidden: "permission_error"
       case .notFound: "not_found_error"
       case .tooLarge: "request_too_large"
       case .tooManyRequests: "rate_limit_error"

@@ -16,7 +16,7 @@ extension APIService {
   func embed(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     let pooler = try pooler(.vector)
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
+    try checkBaseModel(&fields)
     let isPacked =
       switch try fields.string("encoding_format") ?? "float" {
       case "float": false
@@ -51,7 +51,7 @@ extension APIService {
 
   func score(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
+    try checkBaseModel(&fields)
     func side(_ names: [String]) throws(APIError) -> [String] {
       var texts: [String]?
       for name in names {
@@ -86,7 +86,7 @@ extension APIService {
 
   func rerank(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
+    try checkBaseModel(&fields)
     let query = try fields.required("query", fields.string("query"))
     let given = try fields.required("documents", fields.array("documents"))
     let documents = given.compactMap { $0.string ?? $0["text"]?.string }
@@ -115,7 +115,7 @@ extension APIService {
   func classify(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     let pooler = try pooler(.labels)
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
+    try checkBaseModel(&fields)
     let inputs = try inputs(&fields, "input")
     let cuts = try readTruncation(&fields)
     try fields.finish()

@@ -8,8 +8,9 @@ extension APIService {
   func respond(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     let engine = try engine
     var fields = try Fields(body: request.body)
-    try checkModel(&fields)
+    let adapter = try checkModel(&fields)
     var generation = try GenerationFields(&fields, limitNames: ["max_output_tokens"], hasChoices: false)
+    generation.adapter = adapter
     let top = try fields.integer("top_logprobs", 0...20)
     var echo = ResponseEcho()
     let input = try echo.read(&fields)
@@ -38,7 +39,7 @@ extension APIService {
     let calls = CallIDs(family.calls?.ids)
     let store = echo.isStored ? responses : nil
     let format = ResponsesFormat(
-      id: newID("resp", "_"), created: now, model: name, echo: echo.json(generation, conversation),
+      id: newID("resp", "_"), created: now, model: adapter ?? name, echo: echo.json(generation, conversation),
       tokenizer: engine.tokenizer, calls: calls
     ) { response, answer in
       store?.keep(StoredResponse(response: response, input: input, messages: messages + answer))

@@ -45,7 +45,7 @@ extension APIService {
         let room = max(engine.context - prompt.count, 1)
         var result = GenerationRequest(prompt: prompt, limit: fields.limit ?? min(request.defaultLimit ?? room, room))
         (result.sampling, result.stream) = (fields.sampling, answer)
-        result.written = fields.written
+        (result.written, result.adapter) = (fields.written, fields.adapter)
         (result.priority, result.tenant, result.salt) = (fields.priority, fields.tenant, fields.salt)
         if answer == 0 { result.promptLogProbabilities = fields.promptScores }
         // The prompt alone is computed with a token, of which nobody is told.
