@@ -138,7 +138,7 @@ public struct Watchdog: Sendable {
       kind: .encodingBound,
       message:
         "Templates and tokenizers were busy \(percent(encoding)) % of the last \(Numerals.duration(seconds)), the "
-        + "model \(Int(100 * computing)) %. Send token numbers instead of text, or add a server.")
+        + "model \(percent(computing)) %. Send token numbers instead of text, or add a server.")
   }
 
   private func engineStalled(_ now: Sample) -> Bottleneck? {

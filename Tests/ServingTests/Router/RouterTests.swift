@@ -213,7 +213,7 @@ import Testing
     let optimum = simulation.run(.list(requests), nil)
     #expect(
       aware.hitRate > 0.9 * optimum.hitRate && aware.hitRate > turns.hitRate + 0.1, "\(aware) \(turns) \(optimum)")
-    #expect(aware.mean < turns.mean && aware.hitRate <= optimum.hitRate && aware.imbalance < 2)
+    #expect(aware.mean < turns.mean && aware.hitRate <= optimum.hitRate && aware.imbalance < 3, "\(aware) \(turns)")
   }
 
   @Test(arguments: [

@@ -125,7 +125,7 @@ import Testing
     let front = try Front([proxy.port, second.server.port])
     for _ in 0..<2 {
       let reply = try await front.send(
-        "POST", "/v1/completions", ["prompt": "a", "max_tokens": 80, "ignore_eos": true, "stream": true])
+        "POST", "/v1/completions", ["prompt": "a", "max_tokens": 80, "min_tokens": 80, "stream": true])
       let text = try chunks(reply.text).chunks.compactMap { $0["choices"]?[0]?["text"]?.string }.joined()
       #expect(text.count == 80 && !reply.text.contains("token_ids"))
     }
