@@ -14,6 +14,7 @@ struct Tachornis: ParsableCommand {
       tachornis train --data book.txt     the same on your own text
       tachornis generate --model runs/book --prompt "Once"
       tachornis chat --model Qwen3-0.6B   talk with a model that you have downloaded
+      tachornis serve --model Qwen3-0.6B  answer requests over HTTP
       """,
     version: Tachornis.version,
     subcommands: [

@@ -107,7 +107,7 @@ public struct Watchdog: Sendable {
     let full = now.engine.running >= now.mostRunning
     let remedy =
       full && now.engine.usedBlocks * 10 < now.engine.cacheBlocks * 8
-      ? "All \(now.mostRunning) places are taken and the cache has room: raise `running`, or add a server."
+      ? "All \(now.mostRunning) places are taken and the cache has room: raise `engine.running`, or add a server."
       : "Add a server, or have fewer requests."
     return Bottleneck(
       kind: .queueGrowing,
@@ -123,7 +123,7 @@ public struct Watchdog: Sendable {
     return Bottleneck(
       kind: .cacheThrashing,
       message: "Texts gave up their cache \(preemptions) times in \(Numerals.duration(now.time - before.time)) while "
-        + "\(ended) ended, and are computed again. Raise `cacheMemory`, or lower `running`.")
+        + "\(ended) ended, and are computed again. Raise `engine.cacheMemory`, or lower `engine.running`.")
   }
 
   private func percent(_ share: Double) -> Int { Int((100 * share).rounded()) }

@@ -10,18 +10,20 @@ import Tensors
 
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Answer requests over HTTP, in the way of OpenAI's API.",
+    abstract: "Answer requests over HTTP, in the ways of OpenAI's and Anthropic's APIs.",
     discussion: """
       Examples:
         tachornis serve --model model-Q4_K_M.gguf
         tachornis serve --model runs/book --port 8080 --set engine.running=64 --set engine.cacheMemory=4096
-        tachornis serve --model llama-8b.gguf --draft-model llama-1b.gguf --cache-folder cache
+        tachornis serve --model llama-8b.gguf --draft-model llama-1b.gguf
+        tachornis serve --model llama-8b.gguf --speculation suffix --cache-folder cache
         tachornis serve --config serve.json5 --keys keys.json5 --tls-certificate chain.pem --tls-key key.pem
         curl localhost:8000/v1/completions -d '{"prompt": "Once upon", "max_tokens": 20}'
 
-      Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (Anthropic's), /v1/models, /tokenize,
-      /detokenize, /health, /ready, /version, /load, /metrics (Prometheus, vLLM's names); of an encoder /v1/embeddings,
-      /v1/score, /v1/rerank, /classify instead of the first four. / is a page to talk to the model and to watch it. Ctrl-C or
+      Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (Anthropic's) and its count_tokens,
+      /v1/models, /tokenize, /detokenize, /v1/load_lora_adapter, /v1/unload_lora_adapter, /health, /ready, /version, /load,
+      /metrics (Prometheus, vLLM's names); of an encoder /v1/embeddings, /pooling, /v1/score, /v1/rerank and /classify
+      instead of those for texts. / is a page to talk to the model and to watch it. Ctrl-C or
       SIGTERM takes no more requests, ends those under way and stops. SIGHUP reads keys, limits and certificates again and
       opens the request log anew; streams go on.
       """)

@@ -51,7 +51,7 @@ import Testing
     let bottleneck = try #require(began(first.event))
     #expect(bottleneck.kind == .queueGrowing && first.second == 10)
     #expect(bottleneck.message.contains("from 0 to 30 requests in 10.0 s, at 400 tokens/s"))
-    #expect(bottleneck.message.contains("raise `running`"), "the cache has room")
+    #expect(bottleneck.message.contains("raise `engine.running`"), "the cache has room")
     guard case .bottleneckEnded(.queueGrowing, let seconds)? = events.last?.event else {
       Issue.record("it did not end")
       return
