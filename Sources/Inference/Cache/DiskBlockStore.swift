@@ -17,8 +17,8 @@ package import Tensors
 package final class DiskBlockStore: BlockStore {
   private static let magic = Array("tchnkv1\n".utf8)
   private static let header = magic.count + 32 + 8
-  /// Blocks that wait to be written; more are not kept.
-  private static let backlog = 256
+  /// Bytes of blocks that wait to be written; more are not kept.
+  private static let backlog = 64 << 20
 
   private struct Index {
     /// When each was used last.
@@ -75,11 +75,15 @@ package final class DiskBlockStore: BlockStore {
   package func contains(_ key: BlockKey) -> Bool { index.withLock { $0.uses[key] != nil } }
 
   package func load(_ key: BlockKey, into block: Int32) -> Bool {
-    guard let file = try? MappedFile(path: path(key)), read(file.bytes, key, into: Int(block)) else {
+    guard let file = try? MappedFile(path: path(key)), file.withBytes({ read($0, key, into: Int(block)) }) else {
       index.withLock { $0.uses[key] = nil }
       return false
     }
     index.withLock { $0.use(key) }
+    // Which were used last is known after a restart by their times.
+    writer.async { [self] in
+      try? FileManager.default.setAttributes([.modificationDate: Date()], ofItemAtPath: path(key))
+    }
     return true
   }
 
@@ -101,7 +105,7 @@ package final class DiskBlockStore: BlockStore {
 
   package func save(_ key: BlockKey, from block: Int32) {
     let isWanted = index.withLock { index -> Bool in
-      if index.uses[key] != nil || index.pending >= Self.backlog { return false }
+      if index.uses[key] != nil || index.pending * sizes.reduce(0, +) >= Self.backlog { return false }
       index.pending += 1
       return true
     }

@@ -66,14 +66,16 @@ struct PagedCache {
   ///
   /// - Returns: its table, which covers `table.blocks.count * blockSize` tokens, all computed, and less than all of them: the
   ///   logits after the last are wanted.
-  mutating func begin(_ tokens: [Int32], _ root: PrefixTree.Root) -> Table {
+  ///
+  /// - Parameter isStored: whether its blocks are looked for in the store, and put there.
+  mutating func begin(_ tokens: [Int32], _ root: PrefixTree.Root, isStored: Bool = true) -> Table {
     let known = tree.match(root, tokens, limit: tokens.count - 1)
     var table = Table(tree.hold(root))
     for node in known {
       tree.hold(node)
       table.share(node, tree.block(node))
     }
-    if let store { restore(tokens, root, from: store, into: &table) }
+    if isStored, let store { restore(tokens, root, from: store, into: &table) }
     return table
   }
 

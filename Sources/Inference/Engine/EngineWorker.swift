@@ -114,7 +114,10 @@ final class EngineWorker {
     (scheduled.priority, scheduled.tenant, scheduled.salt) = (request.priority, request.tenant, request.salt)
     scheduled.adapter = adapter?.version ?? ""
     // What is found in the cache is not computed, and so not scored.
-    if request.promptLogProbabilities != nil { scheduled.salt += "\0scored \(id) \(run)" }
+    if request.promptLogProbabilities != nil {
+      scheduled.salt += "\0scored \(id) \(run)"
+      scheduled.isStored = false
+    }
     scheduled.deadline = request.timeout.map { now + $0 }
     perform(scheduler.handle(.submitted(scheduled), at: now))
     if active[id] != nil { for event in old { receiver(event) } }
@@ -280,7 +283,7 @@ final class EngineWorker {
         guard let request = active[id], request.times.started == nil else { continue }
         statistics.started(prompt: request.request.prompt.count, cached: cached)
         (request.times.started, request.cached) = (now, cached)
-        speculation?.begin(id, request.request)
+        if request.request.limit > 1 { speculation?.begin(id, request.request) }
         count(request, waiting: -1, running: 1)
         request.receiver(.started(cached: cached))
       case .preempted: statistics.preemptions += 1

@@ -23,7 +23,10 @@ extension StepRunner {
     let program = Program(
       inputs: graph.rows + [graph.tables] + given + graph.caches.map(\.past), outputs: graph.caches.map(\.new))
     var hash = SHA256()
-    hash.update(data: Array("\(backend.name)\n\(program)\n".utf8))
+    // What a model turns keys by may depend on how long texts can become.
+    let capacity = (limits.context + limits.blockSize - 1) / limits.blockSize * limits.blockSize
+    let isShort = model.shortTexts.map { capacity <= $0 } ?? true
+    hash.update(data: Array("\(backend.name)\n\(isShort)\n\(program)\n".utf8))
     for instruction in program.instructions {
       if case .constant(.data(let data)) = instruction.op {
         hash.update(bufferPointer: UnsafeRawBufferPointer(data.bytes))

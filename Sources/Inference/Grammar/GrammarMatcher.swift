@@ -174,8 +174,10 @@ package struct GrammarMatcher: Sendable {
 
 extension GrammarMatcher: TokenConstraint {
   package mutating func accept(_ token: Int32) {
-    let isAllowed = follow(token)
-    precondition(isAllowed, "token \(token) is not one that the grammar allows")
+    if follow(token) { return }
+    // Allowed from one of the states, but all together are too many to be followed: nothing goes on here.
+    past.append(walker.set(place))
+    place = GrammarWalker.nowhere
   }
 
   package var mayEnd: Bool { isComplete }

@@ -18,6 +18,8 @@ package struct ScheduledRequest: Sendable {
   package var adapter = ""
   /// Keeps the texts of a tenant from others' prefix hits.
   package var salt = ""
+  /// Whether its blocks may be kept beyond the engine.
+  package var isStored = true
 
   package init(id: ID, prompt: [Int32], limit: Int) {
     (self.id, self.prompt, self.limit) = (id, prompt, limit)

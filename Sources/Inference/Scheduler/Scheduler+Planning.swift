@@ -99,7 +99,7 @@ extension Scheduler {
         waiting.park(text.request.id)
         continue
       }
-      let table = cache.begin(text.tokens, text.root)
+      let table = cache.begin(text.tokens, text.root, isStored: text.request.isStored)
       let next = cache.next(text.tokens, table)
       if let next, let leader = leaders[next] {
         cache.end(table)

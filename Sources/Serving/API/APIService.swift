@@ -222,7 +222,10 @@ public final class APIService: Sendable {
     var reply = HTTPReply(204, "", [])
     reply.headers = [
       ("allow", Self.allowed(method)), ("access-control-allow-methods", Self.allowed(method)),
-      ("access-control-allow-headers", "authorization, content-type, x-api-key, anthropic-version, x-request-id, traceparent"), ("access-control-max-age", "600"),
+      (
+        "access-control-allow-headers",
+        "authorization, content-type, x-api-key, anthropic-version, x-request-id, traceparent"
+      ), ("access-control-max-age", "600"),
     ]
     responder.send(reply)
   }

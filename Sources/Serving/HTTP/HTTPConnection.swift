@@ -134,6 +134,9 @@ final class HTTPConnection: ChannelDuplexHandler {
     context.eventLoop.execute { bound.value.close() }
   }
 
+  /// The answer on its way ends with the connection.
+  func endsConnection() { isLast = true }
+
   /// The answer is complete.
   func ended() {
     responder = nil

@@ -43,7 +43,9 @@ package final class HTTPResponder: Sendable {
   package func send(_ reply: HTTPReply) {
     inTurn {
       let hasBody = reply.status != 204
-      var bytes = self.head(reply.status, hasBody ? reply.contentType : nil, reply.headers, reply.body.count)
+      var bytes = self.head(
+        reply.status, hasBody ? reply.contentType : nil, reply.headers, reply.body.count, keepAlive: self.form.keepAlive
+      )
       if hasBody {
         bytes.writeStaticString("content-length: ")
         bytes.writeString(String(reply.body.count))
@@ -59,8 +61,10 @@ package final class HTTPResponder: Sendable {
   /// Begins a reply whose pieces follow.
   package func begin(_ status: Int = 200, contentType: String) {
     inTurn {
+      // Without chunks a stream ends with the connection.
+      if self.form.isOld { self.connection.value.endsConnection() }
       let headers = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]
-      var bytes = self.head(status, contentType, headers, 0)
+      var bytes = self.head(status, contentType, headers, 0, keepAlive: self.form.keepAlive && !self.form.isOld)
       bytes.writeStaticString(self.form.isOld ? "\r\n" : "transfer-encoding: chunked\r\n\r\n")
       self.connection.value.send(bytes)
     }
@@ -165,7 +169,9 @@ package final class HTTPResponder: Sendable {
   }
 
   /// The status line and headers, without the empty line behind them, in a buffer with room for `body` bytes.
-  private func head(_ status: Int, _ contentType: String?, _ headers: [(String, String)], _ body: Int) -> ByteBuffer {
+  private func head(_ status: Int, _ contentType: String?, _ headers: [(String, String)], _ body: Int, keepAlive: Bool)
+    -> ByteBuffer
+  {
     trace?.began(status: status)
     var bytes = ByteBuffer()
     bytes.reserveCapacity(body + 256)
@@ -186,7 +192,7 @@ package final class HTTPResponder: Sendable {
       write("access-control-allow-origin", origin)
       if origin != "*" { write("vary", "origin") }
     }
-    if !form.keepAlive { write("connection", "close") } else if form.isOld { write("connection", "keep-alive") }
+    if !keepAlive { write("connection", "close") } else if form.isOld { write("connection", "keep-alive") }
     return bytes
   }
 

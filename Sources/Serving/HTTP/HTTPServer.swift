@@ -112,6 +112,8 @@ package final class HTTPServer: Sendable {
         retry-after: 1\r\nconnection: close\r\n\r\n\(body)
         """
       let channel = context.channel
+      // A client that does not take it keeps no place.
+      context.eventLoop.scheduleTask(in: .seconds(5)) { channel.close(promise: nil) }
       context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text))).whenComplete { _ in
         channel.close(promise: nil)
       }

@@ -15,7 +15,7 @@ public struct TraceContext: Sendable, Hashable {
 
   /// Goes on with the trace of `header`; begins one if there is none, or none that can be understood.
   ///
-  /// - Parameter random: four words.
+  /// - Parameter random: three words.
   package init(header: String?, random: (UInt64, UInt64, UInt64)) {
     spanID = Self.hex(random.2)
     if let header, let given = Self.parse(header) {

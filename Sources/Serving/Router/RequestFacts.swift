@@ -50,7 +50,7 @@ struct RequestFacts: Sendable {
         } else if json.is(key, "n") || json.is(key, "best_of") {
           isSingle = isSingle && json.is(value, "1")
         } else if json.is(key, "seed") {
-          hasSeed = true
+          if json.is(value, "null") { isSingle = false } else { hasSeed = true }
         } else if json.is(key, "return_token_ids") {
           wantsTokens = json.is(value, "true")
           isSingle = isSingle && wantsTokens

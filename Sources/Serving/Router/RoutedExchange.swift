@@ -88,7 +88,7 @@ final class RoutedExchange: UpstreamReceiver {
     bytes.writeString(request.path)
     if !request.query.isEmpty { bytes.writeString("?" + request.query) }
     bytes.writeStaticString(" HTTP/1.1\r\nhost: ")
-    bytes.writeString("\(address.host):\(address.port)")
+    bytes.writeString(String(address.description.dropFirst("http://".count)))
     bytes.writeStaticString("\r\n")
     for name in Self.passedOn {
       guard let value = request.headers[name] else { continue }
@@ -113,7 +113,7 @@ final class RoutedExchange: UpstreamReceiver {
       return responder.end()
     }
     // What the last worker said is better than what can be said here.
-    if let head, refusal == .failed { return reply(head) }
+    if let head, refusal == .failed, head.status >= 400 { return reply(head) }
     responder.send(APIError(refusal).reply)
   }
 
@@ -159,6 +159,7 @@ final class RoutedExchange: UpstreamReceiver {
   private func stream(_ bytes: ByteBuffer) {
     if !isStreaming {
       isStreaming = true
+      if let head { responder.add(headers: Self.others(head)) }
       responder.begin(contentType: "text/event-stream; charset=utf-8")
     }
     responder.write(bytes)
@@ -170,7 +171,10 @@ final class RoutedExchange: UpstreamReceiver {
       if let answer, !answer.isDone { return failed(isFault: true) }
       isWaiting = false
       service.decide(.ended(id))
-      if !isStreaming { responder.begin(contentType: "text/event-stream; charset=utf-8") }
+      if !isStreaming {
+        responder.add(headers: Self.others(head))
+        responder.begin(contentType: "text/event-stream; charset=utf-8")
+      }
       return responder.end()
     }
     // A worker that is full, stopping or ill: another may do.
@@ -183,14 +187,27 @@ final class RoutedExchange: UpstreamReceiver {
   private func reply(_ head: ReplyHead) {
     var reply = HTTPReply(head.status, "application/octet-stream", Array(body.readableBytesView))
     head.fields.readFields { name, value in
-      let name = String(decoding: name, as: UTF8.self).lowercased()
-      switch name {
-      case "content-type": reply.contentType = String(decoding: value, as: UTF8.self)
-      case "content-length", "transfer-encoding", "connection", "keep-alive", "date", "server": break
-      default: reply.headers.append((name, String(decoding: value, as: UTF8.self)))
+      if String(decoding: name, as: UTF8.self).lowercased() == "content-type" {
+        reply.contentType = String(decoding: value, as: UTF8.self)
       }
     }
+    reply.headers = Self.others(head)
     responder.send(reply)
+  }
+
+  /// The headers that are the worker's, not the connection's.
+  private static func others(_ head: ReplyHead) -> [(String, String)] {
+    var result: [(String, String)] = []
+    head.fields.readFields { name, value in
+      let name = String(decoding: name, as: UTF8.self).lowercased()
+      switch name {
+      case "content-type", "content-length", "transfer-encoding", "connection", "keep-alive", "date", "server",
+        "cache-control", "x-accel-buffering":
+        break
+      default: result.append((name, String(decoding: value, as: UTF8.self)))
+      }
+    }
+    return result
   }
 
   func broke(_ reason: String, wasKept: Bool) {
@@ -202,6 +219,8 @@ final class RoutedExchange: UpstreamReceiver {
       service.decide(.ended(id))
       return responder.end()
     }
+    // Half of a reply is none.
+    (head, body) = (nil, ByteBuffer())
     failed(isFault: true)
   }
 

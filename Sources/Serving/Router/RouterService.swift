@@ -3,6 +3,7 @@
 // The decisions are those of one `Router` under a lock, which is held for microseconds; connections belong to the loops of clients,
 // so that requests of different loops share nothing else.
 
+internal import Crypto
 internal import Core
 internal import NIOCore
 internal import Synchronization
@@ -72,6 +73,8 @@ package final class RouterService: Sendable {
       decide(.probed(address, nil))
       return
     }
+    // It may have been removed while it was asked.
+    guard workers.contains(where: { $0.address == address }) else { return }
     self.models.withLock { $0[address] = models }
     // Only this project's own server goes on with answers of others.
     let resumes = models.contains { $0["owned_by"] == "tachornis" }
@@ -83,6 +86,9 @@ package final class RouterService: Sendable {
   package func handle(_ request: HTTPRequest, _ responder: HTTPResponder) {
     do throws(APIError) {
       if try answer(request, responder) { return }
+      if isDraining.load(ordering: .relaxed) {
+        throw APIError(.unavailable, "The router is being stopped.", code: "stopping")
+      }
       pass(request, responder)
     } catch {
       refusals.withLock { $0[error.kind.rawValue, default: 0] += 1 }
@@ -128,7 +134,9 @@ package final class RouterService: Sendable {
       let now = clock.seconds
       guard router.withLock({ $0.workers.contains { $0.isUsable(at: now) } }) else { throw APIError(.noWorker) }
       responder.send(text: "")
-    case ("GET", "/v1/models"): responder.send(json: ["object": "list", "data": .array(mergedModels)])
+    // Where workers ask for keys, one of them judges the caller's.
+    case ("GET", "/v1/models") where options.workerKey == nil:
+      responder.send(json: ["object": "list", "data": .array(mergedModels)])
     case ("GET", "/version"): responder.send(json: ["version": .string(version)])
     case ("GET", "/metrics"):
       responder.send(
@@ -148,8 +156,9 @@ package final class RouterService: Sendable {
 
   /// GET, POST and DELETE /workers: `{"url": "http://10.0.0.1:8000"}`.
   private func manage(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    let given = request.headers["authorization"]
-    guard let key = options.adminKey, given == "Bearer \(key)" else {
+    // Hashes are compared: how long that takes says nothing of the key.
+    let given = SHA256.hash(data: Array((request.headers["authorization"] ?? "").utf8))
+    guard let key = options.adminKey, given == SHA256.hash(data: Array("Bearer \(key)".utf8)) else {
       throw APIError(
         .unauthorized, "Workers are seen and changed with the router's admin key: 'Authorization: Bearer KEY'.",
         code: "invalid_api_key")

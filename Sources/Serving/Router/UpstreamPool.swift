@@ -51,6 +51,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 
   /// The worker took too long.
   func abandon(_ reason: String) {
+    wasKept = false
     broke(reason)
     close()
   }
@@ -61,6 +62,11 @@ final class UpstreamConnection: ChannelInboundHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    // What comes unasked would be taken for the next request's reply.
+    guard receiver != nil else {
+      pool.forget(self)
+      return close()
+    }
     var bytes = unwrapInboundIn(data)
     progress = .now()
     if unread.readableBytes == 0 { unread = bytes } else { unread.writeBuffer(&bytes) }

@@ -187,6 +187,12 @@ struct Serve: ParsableCommand {
   ) throws -> (APIService, String) {
     let name = Serve.name(settings)
     if (try? PretrainedEncoder(path: settings.model)) != nil {
+      let foreign = !adapter.isEmpty || allowAdapterLoading || settings.draftModel != nil || settings.template != nil
+      if foreign || settings.engine.speculation != .none || settings.engine.cacheFolder != nil {
+        throw ValidationError(
+          "\(settings.model) is an encoder, which writes no texts: adapters, drafts, a template and a cache folder have no use."
+        )
+      }
       let engine = try PoolingEngine(path: settings.model, backend: backend)
       let service = APIService(
         nil, encoder: engine, name: name, template: nil, version: Tachornis.version, keys: keys,

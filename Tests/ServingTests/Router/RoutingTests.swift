@@ -125,7 +125,8 @@ import Testing
     let front = try Front([proxy.port, second.server.port])
     for _ in 0..<2 {
       let reply = try await front.send(
-        "POST", "/v1/completions", ["prompt": "a", "max_tokens": 80, "min_tokens": 80, "stream": true])
+        "POST", "/v1/completions",
+        ["prompt": "a", "max_tokens": 80, "stream": true, "allowed_token_ids": [40, 41, 42, 43, 44]])
       let text = try chunks(reply.text).chunks.compactMap { $0["choices"]?[0]?["text"]?.string }.joined()
       #expect(text.count == 80 && !reply.text.contains("token_ids"))
     }

@@ -21,7 +21,7 @@ struct CallIDs: Sendable {
       hash = (hash ^ UInt64(digit)) &* 0x100_0000_01B3
     }
     let text = String(number, radix: 36) + "00000000"
-    if kind == .nineCharacters { return String(text.suffix(9)) }
+    if kind == .nineCharacters { return String(text.prefix(9)) }
     return "\(prefix)\(String(decoding: digits, as: UTF8.self).prefix(16))\(text.prefix(8))"
   }
 }

@@ -15,6 +15,7 @@ public struct KeysConfiguration: Configuration, Hashable {
 
   public func problems() -> [ConfigurationProblem] {
     check(!keys.isEmpty, "keys", "[]", "must hold a key: { key: \"…\", name: \"…\" }")
+    check(keys.allSatisfy { !$0.key.isEmpty && !$0.name.isEmpty }, "keys", "{}", "must have a 'key' and a 'name' each")
     check(Set(keys.map(\.name)).count == keys.count, "keys", "\(keys.count) keys", "must have a name each")
     check(Set(keys.map(\.key)).count == keys.count, "keys", "\(keys.count) keys", "must differ")
   }

@@ -63,11 +63,15 @@ struct LastTokenPooler: Pooler {
     var rows: [[Float]]
     var left: Int
     var isOver = false
+    var ids: [InferenceEngine.ID] = []
   }
 
   func pool(
     _ texts: [TokenizedText], as task: PoolingEngine.Task, _ receive: @escaping PoolingEngine.Receiver
   ) -> @Sendable () -> Void {
+    @Sendable func cancel(_ ids: [InferenceEngine.ID]) {
+      for id in ids { engine.cancel(id) }
+    }
     let state = Shared(State(rows: texts.map { _ in [] }, left: texts.count))
     let ids = texts.enumerated().map { index, text in
       var request = GenerationRequest(prompt: text.tokens, limit: 1)
@@ -91,10 +95,18 @@ struct LastTokenPooler: Pooler {
           }
           return nil
         }
-        if let outcome { receive(outcome) }
+        guard let outcome else { return }
+        // If one text is lost, the others are not wanted.
+        if case .rows = outcome {} else { cancel(state.value.withLock { $0.ids }) }
+        receive(outcome)
       }
     }
-    return { for id in ids { engine.cancel(id) } }
+    let isOver = state.value.withLock { state in
+      state.ids = ids
+      return state.isOver
+    }
+    if isOver { cancel(ids) }
+    return { cancel(ids) }
   }
 
   private final class Shared: Sendable {

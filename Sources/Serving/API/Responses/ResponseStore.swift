@@ -10,6 +10,8 @@ struct StoredResponse: Sendable {
   var input: [JSONValue]
   /// The conversation with the answer, without instructions, which hold for one turn only.
   var messages: [JSONValue]
+  /// The name of the key that it was made with; nobody else finds it.
+  var owner: String?
 }
 
 /// Keeps the newest responses in memory.

@@ -18,8 +18,9 @@ extension APIService {
     if echo.includesScores, generation.sampling.logProbabilities == nil { generation.sampling.logProbabilities = 0 }
 
     var conversation = Conversation()
+    let owner = responder.caller?.name
     let previous = try echo.previous.map { (id) throws(APIError) -> StoredResponse in
-      guard let found = responses[id] else {
+      guard let found = responses[id], found.owner == owner else {
         throw APIError(
           .notFound, "There is no response '\(id)' here (any more).", parameter: "previous_response_id",
           code: "previous_response_not_found")
@@ -42,7 +43,7 @@ extension APIService {
       id: newID("resp", "_"), created: now, model: adapter ?? name, echo: echo.json(generation, conversation),
       tokenizer: engine.tokenizer, calls: calls
     ) { response, answer in
-      store?.keep(StoredResponse(response: response, input: input, messages: messages + answer))
+      store?.keep(StoredResponse(response: response, input: input, messages: messages + answer, owner: owner))
     }
     try begin(text, format, responder)
   }
@@ -50,10 +51,10 @@ extension APIService {
   /// GET or DELETE of /v1/responses/ID, or of its input.
   func storedResponse(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     let parts = request.path.split(separator: "/").dropFirst(2).map(String.init)
-    guard let id = parts.first, let found = responses[id] else {
+    guard let id = parts.first, let found = responses[id], found.owner == responder.caller?.name else {
       throw APIError(.notFound, "There is no response '\(parts.first ?? "")' here (any more).", code: "not_found")
     }
-    switch (request.method, parts.count, parts.last) {
+    switch (request.method == "HEAD" ? "GET" : request.method, parts.count, parts.last) {
     case ("GET", 1, _): responder.send(json: found.response)
     case ("GET", 2, "input_items"):
       responder.send(json: ["object": "list", "data": .array(found.input), "has_more": false])
