@@ -29,7 +29,7 @@ TEMPLATE = (
     "{% if tools %}{{ tools | tojson }}\n{% endif %}"
     "{% if add_generation_prompt %}<|assistant|><think>{% if not enable_thinking %}\n\n</think>\n\n{% endif %}{% endif %}"
 )
-KEY = "a-key"
+KEY = "a-key-of-checks"
 TOOL = {
     "type": "function",
     "function": {
