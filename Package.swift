@@ -16,13 +16,7 @@ let network: [Target.Dependency] = [
 ]
 
 // Of `Serving`.
-let server: [Target.Dependency] = [
-  .product(name: "AsyncHTTPClient", package: "async-http-client"),
-  .product(name: "Crypto", package: "swift-crypto"),
-  .product(name: "NIOCore", package: "swift-nio"),
-  .product(name: "NIOPosix", package: "swift-nio"),
-  .product(name: "NIOSSL", package: "swift-nio-ssl"),
-]
+let server = network + [.product(name: "NIOPosix", package: "swift-nio")]
 
 // Of `Inference`: queues of requests, names of blocks.
 let engine: [Target.Dependency] = [

@@ -30,11 +30,6 @@ package struct HTTPHeaders: Sendable {
       .map { String(decoding: bytes[$0.value], as: UTF8.self) }
   }
 
-  /// All, with names in lower case, in their order.
-  package var all: [(name: String, value: String)] {
-    places.map { (String(decoding: bytes[$0.name], as: UTF8.self), String(decoding: bytes[$0.value], as: UTF8.self)) }
-  }
-
   mutating func append(name: UnsafeRawBufferPointer.SubSequence, value: UnsafeRawBufferPointer.SubSequence) {
     let start = bytes.count
     for byte in name { bytes.append((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte) }

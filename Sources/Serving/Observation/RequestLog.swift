@@ -1,41 +1,20 @@
 // Logs of requests: all of them as JSON, one a line, and the slow ones in words that say where the time went.
 
 public import Core
-internal import Synchronization
 
 /// Writes a line of JSON for each request and each event of the watchdog.
 public final class RequestLog: EventSink {
-  private struct State: ~Copyable {
-    var file: AppendFile
-    var failure: (any Error)?
-  }
-
-  private let path: String
-  private let state: Mutex<State>
+  private let file: RecordFile
 
   /// Appends to a file, which is made if it is missing.
-  public init(path: String) throws(FileError) {
-    self.path = path
-    state = Mutex(State(file: try AppendFile(path: path), failure: nil))
-  }
+  public init(path: String) throws(FileError) { file = try RecordFile(path: path) }
 
   /// Opens the file anew, after it was moved away.
-  public func reopen() throws(FileError) {
-    try state.withLock { state throws(FileError) in
-      state.file = try AppendFile(path: path)
-      state.failure = nil
-    }
-  }
+  public func reopen() throws(FileError) { try file.reopen() }
 
-  public func receive(_ event: ServiceEvent) {
-    let line = Array(Self.json(event).json.utf8) + [UInt8(ascii: "\n")]
-    state.withLock { state in
-      guard state.failure == nil else { return }
-      do { try state.file.append(line) } catch { state.failure = error }
-    }
-  }
+  public func receive(_ event: ServiceEvent) { file.append(Array(Self.json(event).json.utf8) + [UInt8(ascii: "\n")]) }
 
-  public var failure: (any Error)? { state.withLock { $0.failure } }
+  public var failure: (any Error)? { file.failure }
 
   private static func json(_ event: ServiceEvent) -> JSONValue {
     switch event {

@@ -20,7 +20,8 @@ extension Page {
     const brief = v => !Number.isFinite(v) ? '–' : v === 0 ? '0' : v >= 999.5 ? Math.round(v).toLocaleString('en')
       : String(Number(v.toPrecision(3)));
     const duration = s => !Number.isFinite(s) ? '–' : s < 1 ? brief(s * 1000) + ' ms' : brief(s) + ' s';
-    for (const id of ['key', 'system', 'temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty', 'max_tokens', 'stop']) {
+    const numbers = ['temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty', 'max_tokens'];
+    for (const id of ['key', 'system', ...numbers, 'stop']) {
       // The key only as long as this window is open.
       const store = id === 'key' ? sessionStorage : localStorage, kept = store.getItem('tachornis.' + id);
       if (kept !== null) at(id).value = kept;
@@ -61,7 +62,7 @@ extension Page {
     }
     function parameters() {
       const body = {};
-      for (const id of ['temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty', 'max_tokens', 'seed'])
+      for (const id of [...numbers, 'seed'])
         if (at(id).value !== '') body[id] = Number(at(id).value);
       if (at('stop').value) body.stop = at('stop').value;
       return body;
@@ -174,9 +175,11 @@ extension Page {
       if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); if (!running) at('ask').requestSubmit(); }
     };
     kind();
-    // A link may bring the first message: /?q=…
+    // A link may bring the first message and how to write: /?q=…&temperature=0
     hello().then(() => {
-      const asked = new URLSearchParams(location.search).get('q');
+      const link = new URLSearchParams(location.search), asked = link.get('q');
+      for (const id of [...numbers, 'seed', 'stop'])
+        if (link.has(id)) at(id).value = link.get(id);
       if (asked) { at('prompt').value = asked; at('ask').requestSubmit(); }
     });
     """#

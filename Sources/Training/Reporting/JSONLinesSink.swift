@@ -4,16 +4,10 @@
 // process), and no step stands in the file twice, however often the run is killed and resumed.
 
 package import Core
-internal import Synchronization
 
 /// Writes events.jsonl.
 package final class JSONLinesSink: EventSink {
-  private struct State: ~Copyable {
-    let file: AppendFile
-    var failure: (any Error)?
-  }
-
-  private let state: Mutex<State>
+  private let file: RecordFile
 
   /// - Parameters:
   ///   - path: the file, in a folder that exists.
@@ -21,23 +15,12 @@ package final class JSONLinesSink: EventSink {
   ///     which begins with an empty file.
   package init(path: String, resumingFrom step: Int) throws(FileError) {
     try EventLog.rewind(path: path, to: step == 0 ? -1 : step)
-    state = Mutex(State(file: try AppendFile(path: path), failure: nil))
+    file = try RecordFile(path: path)
   }
 
-  package func receive(_ event: TrainingEvent) {
-    let line = Array(event.json.json.utf8) + [UInt8(ascii: "\n")]
-    state.withLock { state in
-      guard state.failure == nil else { return }
-      do { try state.file.append(line) } catch { state.failure = error }
-    }
-  }
+  package func receive(_ event: TrainingEvent) { file.append(Array(event.json.json.utf8) + [UInt8(ascii: "\n")]) }
 
-  package func flush() {
-    state.withLock { state in
-      guard state.failure == nil else { return }
-      do { try state.file.synchronize() } catch { state.failure = error }
-    }
-  }
+  package func flush() { file.flush() }
 
-  package var failure: (any Error)? { state.withLock { $0.failure } }
+  package var failure: (any Error)? { file.failure }
 }

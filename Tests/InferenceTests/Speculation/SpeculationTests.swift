@@ -8,14 +8,6 @@ import Support
 import Tensors
 import Testing
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 @Suite struct SpeculationTests {
   private static let backend = CPUBackend(threads: 2, rowInvariant: true)
   private let tiny: TinyModel

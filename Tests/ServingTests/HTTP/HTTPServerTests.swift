@@ -1,16 +1,9 @@
 // The server as bytes see it: framing, limits, clients that are slow, rude or of old.
 
+import Core
 import Serving
 import Synchronization
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite struct HTTPServerTests {
   /// Answers with what it was sent; `/stream` in pieces.

@@ -1,12 +1,6 @@
 // A client that sends any bytes, to see what a server does with them.
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import Core
 
 /// A blocking connection to this machine.
 final class RawClient {

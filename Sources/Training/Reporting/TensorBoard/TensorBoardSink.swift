@@ -5,19 +5,13 @@
 
 package import Core
 internal import FoundationEssentials
-internal import Synchronization
 
 /// Writes a TensorBoard event file.
 package final class TensorBoardSink: EventSink {
-  private struct State: ~Copyable {
-    let file: AppendFile
-    var failure: (any Error)?
-  }
-
-  private let state: Mutex<State>
+  private let file: RecordFile
   private let clock: any SecondsClock
   /// The file that is written.
-  package let path: String
+  package var path: String { file.path }
 
   /// Begins a new event file in `folder`, which is made if it is missing.
   package init(folder: String, clock: any SecondsClock = MonotonicClock()) throws(FileError) {
@@ -36,9 +30,8 @@ package final class TensorBoardSink: EventSink {
       serial += 1
       path = "\(folder)/\(name).\(getpid()).\(serial)"
     }
-    self.path = path
     self.clock = clock
-    state = Mutex(State(file: try AppendFile(path: path), failure: nil))
+    file = try RecordFile(path: path)
     write(TensorBoardEvent(unixSeconds: clock.unixSeconds, step: 0, content: .version))
   }
 
@@ -73,22 +66,11 @@ package final class TensorBoardSink: EventSink {
     }
   }
 
-  package func flush() {
-    state.withLock { state in
-      guard state.failure == nil else { return }
-      do { try state.file.synchronize() } catch { state.failure = error }
-    }
-  }
+  package func flush() { file.flush() }
 
-  package var failure: (any Error)? { state.withLock { $0.failure } }
+  package var failure: (any Error)? { file.failure }
 
-  private func write(_ event: TensorBoardEvent) {
-    let record = event.record
-    state.withLock { state in
-      guard state.failure == nil else { return }
-      do { try state.file.append(record) } catch { state.failure = error }
-    }
-  }
+  private func write(_ event: TensorBoardEvent) { file.append(event.record) }
 
   /// TensorBoard shows Markdown; lines indented by four spaces stand as they are.
   private static func codeBlock(_ text: String) -> String {
