@@ -102,7 +102,7 @@ CK_BLOCK_INLINE void multiply(
     const ck_block_matmul_arguments *a, const ck_block_activations *x, int sub, bool minimums, const tile *w,
     int64_t panel, int64_t column) {
   int fours = sub / 4;
-  int64_t steps = x->subs / 16;
+  int64_t steps = x->subs / 16, subs = ck_ceil_div(a->k, sub);
   const uint8_t *codes_w = w->codes;
   const float *scales_w = w->scales, *minimums_w = w->minimums;
   const int8_t *codes_x = x->codes + panel * PANEL * x->width;
@@ -116,7 +116,9 @@ CK_BLOCK_INLINE void multiply(
       UNROLL
       for (int v = 0; v < VECTORS; v++) total[r][v] = _mm512_setzero_ps();
     }
-    for (int64_t step = 0; step < steps; step++) {
+    // Where the last step is not whole, the last classes have nothing in it.
+    int64_t full = (subs - ck_block_turn(turn) + 15) / 16, empty = steps - full;
+    for (int64_t step = 0; step < full; step++) {
       __m512i dots[PANEL][VECTORS];
       UNROLL
       for (int r = 0; r < PANEL; r++) {
@@ -161,6 +163,13 @@ CK_BLOCK_INLINE void multiply(
       sums_x += PANEL;
       offsets_x += PANEL;
     }
+    codes_w += empty * 64 * fours * VECTORS;
+    scales_w += empty * COLUMNS;
+    minimums_w += empty * COLUMNS;
+    codes_x += empty * 4 * fours * PANEL;
+    scales_x += empty * PANEL;
+    sums_x += empty * PANEL;
+    offsets_x += empty * PANEL;
     int level = 0;
     for (; turn >> level & 1; level++) {
       UNROLL
