@@ -53,13 +53,14 @@ public final class WeightStore: Sendable {
     stored = [:]
   }
 
-  /// Parameters that are computed with as files hold them, hidden states in float32: for running a model, not for training it.
+  /// Parameters that are computed with as files hold them: for running a model, not for training it.
   ///
-  /// - Parameter stored: by the parameters' names. Vectors (biases, norms) are float32 in any case, and so is what is not
-  ///   named here.
-  public init(stored: [String: StoredForm]) {
+  /// - Parameters:
+  ///   - stored: by the parameters' names. Vectors (biases, norms) are float32 in any case, and so is what is not named here.
+  ///   - activations: the type of hidden states, float32 or bfloat16.
+  public init(stored: [String: StoredForm], activations: ElementType = .float32) {
     compute = .float32
-    activations = .float32
+    self.activations = activations
     self.stored = stored
   }
 

@@ -76,7 +76,8 @@ public struct PretrainedEncoder: Sendable {
     return try StoredTensors(files).unpacked(settings)
   }
 
-  /// The weights that `task` needs, as inputs of programs, mapped where they can be used in place.
+  /// The weights that `task` needs, as inputs of programs, mapped where they can be used in place. Asked for in bfloat16,
+  /// hidden states are bfloat16 too: half the bytes between products, and attention in pairs.
   package func weights(
     for task: EncoderTask, _ precision: WeightPrecision = .stored
   ) throws(ModelError) -> WeightBinding {
@@ -91,7 +92,8 @@ public struct PretrainedEncoder: Sendable {
       tensors[name] = tensor
     }
     return try WeightBinding(
-      (family.prefix, family.ignored, family.type), [:], to: tensors, precision: precision
+      (family.prefix, family.ignored, family.type), [:], to: tensors, precision: precision,
+      activations: precision == .bfloat16 ? .bfloat16 : .float32
     ) { encoder.declare(task, in: $0) }
   }
 }

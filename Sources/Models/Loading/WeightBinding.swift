@@ -42,11 +42,12 @@ package struct WeightBinding {
   ///     the model is called in messages.
   ///   - sources: where a file holds those parameters that it does not hold as tensors of their own names.
   ///   - notices: what there is to say of the tensors.
+  ///   - activations: the type of hidden states.
   ///   - declare: mentions all parameters in a store.
   init(
     _ names: (prefix: String, ignored: [String], type: String), _ sources: [String: ParameterSource],
     to tensors: [String: MappedTensor], notices: [String] = [], precision: WeightPrecision,
-    declare: (WeightStore) -> Void
+    activations: ElementType = .float32, declare: (WeightStore) -> Void
   ) throws(ModelError) {
     let described = WeightStore()
     declare(described)
@@ -59,7 +60,7 @@ package struct WeightBinding {
     for (parameter, part) in zip(parameters, found) where parameter.role != .vector {
       forms[parameter.name] = precision.form(part!.form)
     }
-    store = WeightStore(stored: forms)
+    store = WeightStore(stored: forms, activations: activations)
     declare(store)
     var values: [TensorData] = []
     for (parameter, part) in zip(parameters, found) {
