@@ -24,6 +24,7 @@ public final class CPUBackend: Backend {
 
   public let threads: Int
   public let instructionSet: InstructionSet
+  private let isRowInvariant: Bool
   package let engine: Engine
 
   /// - Parameters:
@@ -44,10 +45,14 @@ public final class CPUBackend: Backend {
     if instructionSet == .amx { _ = ck_amx_request() }
     self.threads = threads
     self.instructionSet = instructionSet
+    isRowInvariant = rowInvariant
     engine = Engine(threads: threads, isa: instructionSet.kernels, spins: spins, rowInvariant: rowInvariant)
   }
 
   public var name: String { "cpu (\(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"))" }
+
+  /// The number of threads changes nothing.
+  public var arithmetic: String { "cpu (\(instructionSet)\(isRowInvariant ? ", rows alone" : ""))" }
 
   /// The processors that this process may use.
   public static var processors: Int { ProcessInfo.processInfo.activeProcessorCount }

@@ -1,8 +1,8 @@
 // Blocks of keys and values as files, which are there after the server was started again, and for other servers of the same
 // model on the same machine.
 //
-// A file has the key's digits for its name and holds: 8 bytes that say what it is, the key, the XXH64 of what follows, and the
-// block's part of every pool, one after the other. It appears whole or not at all; one that is damaged is as good as missing.
+// A file has the key's digits for its name and holds the block's record. It appears whole or not at all; one that is damaged is as
+// good as missing.
 //
 // Invariant: the folder holds at most `limit` files of this model, give or take those that other servers write; those that were
 // not used for longest go first. What cannot be written is not kept: no request fails for it.
@@ -11,12 +11,9 @@ internal import Core
 internal import Dispatch
 internal import FoundationEssentials
 internal import Synchronization
-package import Tensors
 
 /// Keeps blocks in a folder.
 package final class DiskBlockStore: BlockStore {
-  private static let magic = Array("tchnkv1\n".utf8)
-  private static let header = magic.count + 32 + 8
   /// Bytes of blocks that wait to be written; more are not kept.
   private static let backlog = 64 << 20
 
@@ -35,20 +32,17 @@ package final class DiskBlockStore: BlockStore {
   private let folder: String
   private let limit: Int
   private let index: Mutex<Index>
-  /// The pools' memory, which the engine's thread alone touches, here too.
-  private let pools: [TensorData]
-  /// Bytes of a block in each pool.
-  private let sizes: [Int]
+  /// The engine's thread alone touches it, here too.
+  private let memory: BlockMemory
   private let writer = DispatchQueue(label: "blocks")
 
   /// - Parameters:
   ///   - folder: of this model alone; made if it is not there.
   ///   - limit: the most files.
-  ///   - blocks: in each pool.
+  ///   - memory: where blocks are read from and put.
   /// - Throws: `EngineError` if the folder cannot be used.
-  package init(folder: String, limit: Int, pools: [TensorData], blocks: Int) throws {
-    (self.folder, self.limit, self.pools) = (folder, max(1, limit), pools)
-    sizes = pools.map { $0.type.bytes / blocks }
+  package init(folder: String, limit: Int, memory: BlockMemory) throws {
+    (self.folder, self.limit, self.memory) = (folder, max(1, limit), memory)
     var found = Index()
     do {
       try FileManager.default.createDirectory(
@@ -75,7 +69,7 @@ package final class DiskBlockStore: BlockStore {
   package func contains(_ key: BlockKey) -> Bool { index.withLock { $0.uses[key] != nil } }
 
   package func load(_ key: BlockKey, into block: Int32) -> Bool {
-    guard let file = try? MappedFile(path: path(key)), file.withBytes({ read($0, key, into: Int(block)) }) else {
+    guard let file = try? MappedFile(path: path(key)), file.withBytes({ read($0, key, into: block) }) else {
       index.withLock { $0.uses[key] = nil }
       return false
     }
@@ -87,41 +81,26 @@ package final class DiskBlockStore: BlockStore {
     return true
   }
 
-  private func read(_ bytes: UnsafeRawBufferPointer, _ key: BlockKey, into block: Int) -> Bool {
-    let expected = Self.magic + key.bytes
-    guard bytes.count == Self.header + sizes.reduce(0, +), bytes.prefix(expected.count).elementsEqual(expected) else {
-      return false
-    }
-    let contents = UnsafeRawBufferPointer(rebasing: bytes[Self.header...])
-    let sum = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: expected.count, as: UInt64.self))
-    guard Checksum.of(contents) == sum else { return false }
-    var start = contents.baseAddress!
-    for (pool, size) in zip(pools, sizes) {
-      (pool.pointer + block * size).copyMemory(from: start, byteCount: size)
-      start += size
-    }
+  private func read(_ record: UnsafeRawBufferPointer, _ key: BlockKey, into block: Int32) -> Bool {
+    guard let contents = BlockRecord.contents(of: record, key, bytes: memory.bytes) else { return false }
+    memory.write(contents, to: block)
     return true
   }
 
   package func save(_ key: BlockKey, from block: Int32) {
     let isWanted = index.withLock { index -> Bool in
-      if index.uses[key] != nil || index.pending * sizes.reduce(0, +) >= Self.backlog { return false }
+      if index.uses[key] != nil || index.pending * memory.bytes >= Self.backlog { return false }
       index.pending += 1
       return true
     }
     guard isWanted else { return }
     // A copy: the block may soon be another's.
-    var contents: [UInt8] = []
-    contents.reserveCapacity(sizes.reduce(0, +))
-    for (pool, size) in zip(pools, sizes) {
-      contents += UnsafeRawBufferPointer(start: pool.pointer + Int(block) * size, count: size)
-    }
+    let contents = memory.read(block)
     writer.async { [self, contents] in write(key, contents) }
   }
 
   private func write(_ key: BlockKey, _ contents: [UInt8]) {
-    let sum = contents.withUnsafeBytes { Checksum.of($0) }
-    let header = Self.magic + key.bytes + withUnsafeBytes(of: sum.littleEndian) { Array($0) }
+    let header = BlockRecord.header(key, contents)
     var isWritten = false
     if let file = try? AtomicFile(path: path(key)) {
       isWritten = (try? file.write(header)) != nil && (try? file.write(contents)) != nil && (try? file.commit()) != nil

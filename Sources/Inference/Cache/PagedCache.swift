@@ -144,6 +144,31 @@ struct PagedCache {
     }
   }
 
+  // MARK: Blocks of other engines
+
+  /// The blocks of a text's beginning that are here.
+  func known(_ tokens: [Int32], _ root: PrefixTree.Root) -> [Int32] {
+    tree.match(root, tokens, limit: tokens.count).map(tree.block)
+  }
+
+  /// Takes blocks that were computed elsewhere: as those of a text that has computed them.
+  ///
+  /// - Parameters:
+  ///   - tokens: as far as the last of the blocks.
+  ///   - first: the number of the first.
+  ///   - write: called for each that is not here, with its number and the block of the pool that it is to be written to.
+  /// - Returns: whether they are here now; if not, those in front of them are not, or there is no room.
+  mutating func adopt(
+    _ tokens: [Int32], from first: Int, _ root: PrefixTree.Root, write: (_ number: Int, _ block: Int32) -> Void
+  ) -> Bool {
+    var table = begin(tokens, root)
+    defer { end(table) }
+    guard table.nodes.count >= first, reserve(tokens.count, in: &table) else { return false }
+    for number in table.nodes.count..<table.blocks.count { write(number, table.blocks[number]) }
+    computed(tokens.count, of: tokens, in: &table)
+    return true
+  }
+
   /// Gives up a text's blocks; the shared ones stay in the tree as long as there is room.
   mutating func end(_ table: consuming Table) {
     for block in table.blocks[table.nodes.count...].reversed() { free.append(block) }

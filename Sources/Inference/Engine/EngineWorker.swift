@@ -151,6 +151,27 @@ final class EngineWorker {
   /// Forgets an adapter. Requests that have begun with it go on.
   func forget(_ name: String) { adapters[name] = nil }
 
+  // MARK: Blocks of other engines
+
+  /// How many blocks of a text's beginning are in the cache.
+  func known(_ text: MovedText) -> Int { scheduler.cache.known(text.tokens, text.root).count }
+
+  /// Copies of a text's blocks that are in the cache.
+  func blocks(_ range: Range<Int>, of text: MovedText) -> [[UInt8]] {
+    let known = scheduler.cache.known(text.tokens, text.root)
+    return known[range.clamped(to: 0..<known.count)].map { runner.memory.read($0) }
+  }
+
+  /// Puts a text's blocks into the cache.
+  ///
+  /// - Returns: whether they are there now.
+  func adopt(_ blocks: [[UInt8]], from first: Int, of text: MovedText) -> Bool {
+    let end = (first + blocks.count) * scheduler.limits.blockSize
+    return scheduler.cache.adopt(Array(text.tokens.prefix(end)), from: first, text.root) { number, block in
+      blocks[number - first].withUnsafeBytes { runner.memory.write($0, to: block) }
+    }
+  }
+
   /// Notes that a request with an adapter waits, runs or is no more.
   private func count(_ request: Active, waiting: Int, running: Int) {
     guard let name = request.request.adapter else { return }

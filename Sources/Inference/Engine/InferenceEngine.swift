@@ -51,6 +51,8 @@ public final class InferenceEngine: Sendable {
   public let cacheBytes: Int
   public let tokenizer: any Tokenizer
   private let store: DiskBlockStore?
+  /// Of blocks that other engines may have; nil: they do not move.
+  package let blockForm: BlockForm?
   /// How many tokens the model knows.
   public let vocabulary: Int
   /// The tokens that end an answer.
@@ -58,10 +60,12 @@ public final class InferenceEngine: Sendable {
 
   /// Loads a model and starts the engine.
   ///
-  /// - Parameter draft: a smaller model of the same vocabulary, for `speculation` by `draft`.
+  /// - Parameters:
+  ///   - draft: a smaller model of the same vocabulary, for `speculation` by `draft`.
+  ///   - movesBlocks: whether blocks of the cache go to other engines and come from them; not with `draft`, whose own do not.
   public convenience init(
     _ pretrained: PretrainedModel, draft: PretrainedModel? = nil,
-    _ configuration: EngineConfiguration = EngineConfiguration(), backend: any Backend
+    _ configuration: EngineConfiguration = EngineConfiguration(), movesBlocks: Bool = false, backend: any Backend
   ) throws {
     let tokenizer = try pretrained.tokenizer()
     let binding = try pretrained.weights()
@@ -69,14 +73,14 @@ public final class InferenceEngine: Sendable {
     try self.init(
       pretrained.model, binding, draft: draft.map { DraftModel(model: $0.model, weights: try $0.weights()) },
       tokenizer: tokenizer, ends: pretrained.endTokens.union(tokenizer.roles.endOfAnswer), configuration,
-      pretrained: pretrained, backend: backend)
+      pretrained: pretrained, movesBlocks: movesBlocks, backend: backend)
   }
 
   /// - Parameter ends: the tokens that end a text of the model.
   package init(
     _ model: any LanguageModel, _ weights: WeightBinding, draft: DraftModel? = nil, tokenizer: any Tokenizer,
     ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil,
-    pretrained: PretrainedModel? = nil, backend: any Backend
+    pretrained: PretrainedModel? = nil, movesBlocks: Bool = false, backend: any Backend
   ) throws {
     var context = min(configuration.context ?? model.context, model.context)
     let storage = storage ?? weights.usualStorage
@@ -98,12 +102,16 @@ public final class InferenceEngine: Sendable {
     limits.blocks = min(max(wanted, least), most)
     let runner = try StepRunner(model, weights, limits, storage: storage, backend: backend)
     let speculation = try Speculation(configuration, draft, limits, backend: backend)
+    let isNamed = configuration.cacheFolder != nil || movesBlocks
+    let fingerprint =
+      isNamed ? StepRunner.fingerprint(model, weights, limits, storage, backend: backend) : ""
     let store = try configuration.cacheFolder.map { folder in
-      let fingerprint = StepRunner.fingerprint(model, weights, limits, storage, backend: backend)
-      return try DiskBlockStore(
-        folder: "\(folder)/\(fingerprint)", limit: (configuration.cacheFolderSize << 20) / bytes, pools: runner.pools,
-        blocks: limits.blocks)
+      try DiskBlockStore(
+        folder: "\(folder)/\(fingerprint)", limit: (configuration.cacheFolderSize << 20) / bytes, memory: runner.memory)
     }
+    blockForm =
+      movesBlocks && draft == nil
+      ? BlockForm(fingerprint: fingerprint, tokens: limits.blockSize, bytes: runner.memory.bytes) : nil
     self.store = store
     self.context = context
     mostRunning = limits.running
@@ -146,20 +154,26 @@ public final class InferenceEngine: Sendable {
   /// - Returns: nil if the engine takes no more requests.
   func perform<Result: Sendable>(_ work: @escaping @Sendable (EngineWorker) -> Result) -> Result? {
     let reply = Reply<Result>()
-    let isClosed = inbox.withLock { inbox in
-      if inbox.isClosed { return true }
-      inbox.commands.append(
-        .perform { worker in
-          let value = work(worker)
-          reply.value.withLock { $0 = value }
-          reply.isReady.signal()
-        })
-      return false
+    let isTaken = enqueue { worker in
+      let value = work(worker)
+      reply.value.withLock { $0 = value }
+      reply.isReady.signal()
     }
-    if isClosed { return nil }
-    bell.signal()
+    if !isTaken { return nil }
     reply.isReady.wait()
     return reply.value.withLock { $0 }
+  }
+
+  /// Has something done on the engine's thread, between two steps.
+  ///
+  /// - Returns: false if the engine takes no more requests; it is not done then.
+  func enqueue(_ work: @escaping @Sendable (EngineWorker) -> Void) -> Bool {
+    let isTaken = inbox.withLock { inbox in
+      if !inbox.isClosed { inbox.commands.append(.perform(work)) }
+      return !inbox.isClosed
+    }
+    if isTaken { bell.signal() }
+    return isTaken
   }
 
   private final class Reply<Value: Sendable>: Sendable {

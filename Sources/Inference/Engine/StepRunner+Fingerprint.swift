@@ -26,7 +26,7 @@ extension StepRunner {
     // What a model turns keys by may depend on how long texts can become.
     let capacity = (limits.context + limits.blockSize - 1) / limits.blockSize * limits.blockSize
     let isShort = model.shortTexts.map { capacity <= $0 } ?? true
-    hash.update(data: Array("\(backend.name)\n\(isShort)\n\(program)\n".utf8))
+    hash.update(data: Array("\(backend.arithmetic)\n\(isShort)\n\(program)\n".utf8))
     for instruction in program.instructions {
       if case .constant(.data(let data)) = instruction.op {
         hash.update(bufferPointer: UnsafeRawBufferPointer(data.bytes))

@@ -21,7 +21,8 @@ final class StepRunner {
   private var placed: [LowRankAdapter?]
   private let logits: any Executable
   private let weights: (states: [TensorData], logits: [TensorData])
-  let pools: [TensorData]
+  private let pools: [TensorData]
+  let memory: BlockMemory
   private let width: Int
   let vocabulary: Int
   /// Inputs of a run, as large as the largest.
@@ -43,6 +44,7 @@ final class StepRunner {
     let graph = StepRunner.trace(model, store, limits, storage)
     width = graph.states.shape[1]
     pools = graph.caches.map { TensorData($0.past.type) }
+    memory = BlockMemory(pools, blocks: limits.blocks)
     rows = graph.rows.map { TensorData($0.type) }
     tables = TensorData(graph.tables.type)
     states = try backend.compile(graph.program(store))

@@ -76,6 +76,7 @@ package struct Scheduler: Sendable {
   }
 
   package let limits: Limits
+  /// Between steps blocks may be put into it.
   var cache: PagedCache
   var shares = TenantShares()
   var waiting = WaitingQueue()

@@ -4,8 +4,15 @@ import Synchronization
 public protocol Backend: Sendable {
   var name: String { get }
 
+  /// Names what results depend on: of backends that have it in common, they are equal bit by bit.
+  var arithmetic: String { get }
+
   /// Prepares a program for being run many times; allocates all memory that runs will need.
   func compile(_ program: Program) throws -> any Executable
+}
+
+extension Backend {
+  public var arithmetic: String { name }
 }
 
 /// A compiled program. Not for concurrent use: one run at a time.

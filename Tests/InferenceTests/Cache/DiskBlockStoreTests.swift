@@ -68,13 +68,13 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let pools = (0..<2).map { index in TensorData((0..<32).map { Double($0 + index) }, shape: [8, 4]) }
     func key(_ number: Int) -> BlockKey { BlockKey(bytes: (0..<32).map { UInt8(($0 + number) % 256) }) }
-    let store = try DiskBlockStore(folder: folder, limit: 16, pools: pools, blocks: 4)
+    let store = try DiskBlockStore(folder: folder, limit: 16, memory: BlockMemory(pools, blocks: 4))
     for number in 0..<40 {
       store.save(key(number), from: Int32(number % 4))
       store.flush()
     }
     #expect((1...16).contains(store.count) && store.contains(key(39)) && !store.contains(key(0)))
-    let reopened = try DiskBlockStore(folder: folder, limit: 16, pools: pools, blocks: 4)
+    let reopened = try DiskBlockStore(folder: folder, limit: 16, memory: BlockMemory(pools, blocks: 4))
     #expect(reopened.count == store.count)
     #expect(reopened.load(key(39), into: 0) && !reopened.load(key(0), into: 1))
     // Block 39 was a copy of the third.
