@@ -30,6 +30,7 @@ public struct ServeConfiguration: Configuration {
   public var http = HTTPConfiguration()
   public var engine = EngineConfiguration()
   public var observation = ObservationConfiguration()
+  public var transfer = TransferConfiguration()
 
   public init() {}
 
@@ -39,6 +40,9 @@ public struct ServeConfiguration: Configuration {
     check(
       (draftModel != nil) == (engine.speculation == .draft), "draftModel", draftModel ?? "null",
       "must be given with engine.speculation draft, and only with it")
+    check(
+      transfer.key == nil || engine.speculation != .draft, "transfer.key", transfer.key ?? "",
+      "cannot be used with a drafting model, whose keys and values do not move")
     check(
       (tlsCertificate == nil) == (tlsKey == nil), "tlsKey", tlsKey ?? "null",
       "must be given with tlsCertificate, and only with it")

@@ -26,3 +26,10 @@ func textFile(_ path: String, _ option: String) throws -> String {
   }
   return text
 }
+
+/// The key in a file that an option names.
+func secret(_ path: String, _ option: String) throws -> String {
+  let key = try textFile(path, option).filter { !$0.isWhitespace }
+  if key.isEmpty { throw CommandError("\(option): '\(path)' is empty; write the key into it.") }
+  return key
+}

@@ -25,22 +25,28 @@ struct TestServer {
   /// Nil: it writes no texts.
   let engine: InferenceEngine?
 
+  /// - Parameters:
+  ///   - seed: of the model's weights.
+  ///   - transfer: its blocks move with this.
   init(
     template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024, poolsLastToken: Bool = false,
-    allowsAdapterLoading: Bool = true, observer: (any EventSink<ServiceEvent>)? = nil
+    allowsAdapterLoading: Bool = true, observer: (any EventSink<ServiceEvent>)? = nil, seed: UInt64 = 5,
+    threads: Int = 2, transfer: CacheTransfer? = nil, certificate: TLSCertificate? = nil
   ) throws {
-    let tiny = try TinyModel(context: context)
+    let tiny = try TinyModel(context: context, seed: seed)
     self.tiny = tiny
     var configuration = EngineConfiguration()
     (configuration.running, configuration.stepTokens, configuration.blockSize) = (8, 64, 4)
     let engine = try InferenceEngine(
-      PretrainedModel(path: tiny.path), configuration, backend: CPUBackend(threads: 2, rowInvariant: true))
+      PretrainedModel(path: tiny.path), configuration, movesBlocks: transfer != nil,
+      backend: CPUBackend(threads: threads, rowInvariant: true))
     self.engine = engine
     let service = APIService(
       engine, poolsLastToken: poolsLastToken, name: "tiny", template: try template.map { try ChatTemplate($0) },
       family: family, version: "1.2.3", allowsAdapterLoading: allowsAdapterLoading,
-      observer: observer ?? FanOut([]), recordsRequests: observer != nil)
-    server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
+      transfer: transfer, observer: observer ?? FanOut([]), recordsRequests: observer != nil)
+    server = try HTTPServer(
+      host: "127.0.0.1", port: 0, loops: 1, certificate: certificate, handle: service.handle)
   }
 
   /// A server with an encoder instead.

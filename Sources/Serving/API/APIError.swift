@@ -11,6 +11,7 @@ package struct APIError: Error, Sendable {
     case notFound = 404
     case wrongMethod = 405
     case timeout = 408
+    case conflict = 409
     case tooLarge = 413
     case uriTooLong = 414
     case expectationFailed = 417
@@ -21,7 +22,7 @@ package struct APIError: Error, Sendable {
 
     var type: String {
       switch self {
-      case .badRequest, .wrongMethod, .timeout, .tooLarge, .uriTooLong, .expectationFailed, .headTooLarge:
+      case .badRequest, .wrongMethod, .timeout, .conflict, .tooLarge, .uriTooLong, .expectationFailed, .headTooLarge:
         "invalid_request_error"
       case .unauthorized: "authentication_error"
       case .forbidden: "permission_error"

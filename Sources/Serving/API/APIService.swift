@@ -19,6 +19,8 @@ public final class APIService: Sendable {
   let template: ChatTemplate?
   /// Keys of which a request must bring one; nil: none is needed.
   private let keys: KeyRing?
+  /// How blocks of the cache go to other servers and come from them; nil: they do not.
+  let transfer: CacheTransfer?
   private let version: String
   /// Whether requests may load adapters from the server's disk.
   let allowsAdapterLoading: Bool
@@ -40,15 +42,17 @@ public final class APIService: Sendable {
   ///   - poolsLastToken: the decoder was trained so that its last state is a vector of the text.
   ///   - version: of this program.
   ///   - allowsAdapterLoading: whether requests may name folders on the server's disk to load adapters from.
+  ///   - transfer: of an engine whose blocks move.
   ///   - observer: told of what the watchdog sees.
   ///   - recordsRequests: whether it is told of every request, too.
   package init(
     _ engine: InferenceEngine?, encoder: PoolingEngine? = nil, poolsLastToken: Bool = false, name: String,
     template: ChatTemplate?, family: StreamFamily? = nil, version: String, keys: KeyRing? = nil,
-    allowsAdapterLoading: Bool = false, observer: any EventSink<ServiceEvent> = FanOut([]),
+    allowsAdapterLoading: Bool = false, transfer: CacheTransfer? = nil,
+    observer: any EventSink<ServiceEvent> = FanOut([]),
     recordsRequests: Bool = false
   ) {
-    self.allowsAdapterLoading = allowsAdapterLoading
+    (self.allowsAdapterLoading, self.transfer) = (allowsAdapterLoading, transfer)
     self.family = family ?? StreamFamily(template: template)
     precondition(engine != nil || encoder != nil, "a service of no model")
     grammars =
@@ -75,6 +79,7 @@ public final class APIService: Sendable {
     isDraining.withLock { $0 = true }
     writer?.drain()
     encoder?.drain()
+    transfer?.close()
   }
 
   /// The engine for texts.
@@ -154,11 +159,14 @@ public final class APIService: Sendable {
     case "/ready":
       if isDraining.withLock({ $0 }) { throw APIError(.unavailable, "The server is being stopped.", code: "stopping") }
       return responder.send(text: "")
+    // Servers have a key of their own.
+    case "/v1/cache/blocks" where request.method == "POST": return try giveBlocks(request, responder)
     default: break
     }
     // Browsers ask what they may ask before they show a key.
     if request.method == "OPTIONS" { return try options(request, responder) }
     try authenticate(request, responder)
+    responder.prefillWorker = transfer?.worker(of: request)
     // The reply to HEAD is that to GET without its body.
     switch (request.method == "HEAD" ? "GET" : request.method, request.path) {
     case ("POST", "/v1/chat/completions"): try chat(request, responder)
@@ -187,7 +195,7 @@ public final class APIService: Sendable {
       responder.send(
         HTTPReply(
           200, "text/plain; version=0.0.4; charset=utf-8",
-          Array(metrics.text(statistics, model: name, bottlenecks: monitor.current).utf8)))
+          Array(metrics.text(statistics, model: name, bottlenecks: monitor.current, transfer?.counts).utf8)))
     default: throw unknown(request)
     }
   }
@@ -198,7 +206,7 @@ public final class APIService: Sendable {
     "/score": "POST",
     "/v1/rerank": "POST", "/v2/rerank": "POST", "/rerank": "POST", "/classify": "POST", "/v1/classify": "POST",
     "/tokenize": "POST", "/detokenize": "POST",
-    "/v1/load_lora_adapter": "POST", "/v1/unload_lora_adapter": "POST",
+    "/v1/cache/blocks": "POST", "/v1/load_lora_adapter": "POST", "/v1/unload_lora_adapter": "POST",
     "/v1/models": "GET", "/ready": "GET", "/version": "GET", "/load": "GET", "/metrics": "GET", "/health": "GET",
     "/": "GET",
   ]

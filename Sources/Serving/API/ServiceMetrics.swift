@@ -71,7 +71,11 @@ final class ServiceMetrics: Sendable {
   }
 
   /// The text that Prometheus reads.
-  func text(_ engine: EngineStatistics, model: String, bottlenecks: Set<Bottleneck.Kind>) -> String {
+  func text(
+    _ engine: EngineStatistics, model: String, bottlenecks: Set<Bottleneck.Kind>, _ transfer: CacheTransfer.Counts?
+  )
+    -> String
+  {
     let state = state.withLock { $0 }
     let labels = "model_name=\(JSONValue.string(model).json),engine=\"0\""
     var text = ""
@@ -112,6 +116,19 @@ final class ServiceMetrics: Sendable {
     header("vllm:request_success_total", "counter", "Requests that ended, by how.")
     for (reason, count) in engine.ended.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       text += "vllm:request_success_total{\(labels),finished_reason=\"\(reason.rawValue)\"} \(count)\n"
+    }
+    if let transfer {
+      header(
+        "tachornis:cache_transfers_total", "counter", "Prompts that were to be read on another server, by outcome.")
+      for outcome in PrefillOutcome.allCases {
+        guard let count = transfer.outcomes[outcome] else { continue }
+        text += "tachornis:cache_transfers_total{\(labels),outcome=\"\(outcome.rawValue)\"} \(count)\n"
+      }
+      single("tachornis:cache_blocks_given_total", "counter", "Blocks that went to other servers.", transfer.given)
+      single("tachornis:cache_blocks_taken_total", "counter", "Blocks that came from other servers.", transfer.taken)
+      single(
+        "tachornis:cache_transfer_seconds_total", "counter", "Seconds that requests have waited for them.",
+        transfer.seconds)
     }
     single("tachornis:encoding_seconds_total", "counter", "Seconds in reading requests, of all threads.", encoding)
     header("tachornis:bottleneck", "gauge", "1 while the watchdog sees it.")

@@ -119,10 +119,13 @@ final class HTTPConnection: ChannelDuplexHandler {
   // MARK: Out
 
   /// Sends bytes of the answer under way.
-  func send(_ bytes: ByteBuffer) {
-    guard let context, !isClosing else { return }
+  func send(_ bytes: ByteBuffer, _ promise: EventLoopPromise<Void>? = nil) {
+    guard let context, !isClosing else {
+      promise?.fail(ChannelError.alreadyClosed)
+      return
+    }
     sent += bytes.readableBytes
-    context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
   }
 
   /// Sends bytes of a stream; a client that reads too slowly is given up.

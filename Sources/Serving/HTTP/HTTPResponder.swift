@@ -27,6 +27,7 @@ package final class HTTPResponder: Sendable {
     var headers: [(String, String)] = []
     var caller: Caller?
     var trace: RequestTrace?
+    var prefillWorker: WorkerAddress?
   }
 
   private let connection: NIOLoopBound<HTTPConnection>
@@ -76,19 +77,34 @@ package final class HTTPResponder: Sendable {
 
   private func write(_ count: Int, _ fill: @escaping @Sendable (inout ByteBuffer) -> Void) {
     if count == 0 || form.hasNoBody { return }
-    inTurn {
-      var bytes = ByteBuffer()
-      bytes.reserveCapacity(count + 16)
-      if self.form.isOld {
-        fill(&bytes)
-      } else {
-        bytes.writeString(String(count, radix: 16))
-        bytes.writeStaticString("\r\n")
-        fill(&bytes)
-        bytes.writeStaticString("\r\n")
-      }
-      self.connection.value.stream(bytes)
+    inTurn { self.connection.value.stream(self.chunk(count, fill)) }
+  }
+
+  /// Sends a piece of a reply that was begun, of any length, and waits until it has gone out.
+  ///
+  /// - Returns: false: whoever asked has gone.
+  func deliver(_ piece: ByteBuffer) async -> Bool {
+    let promise = loop.makePromise(of: Void.self)
+    perform {
+      if self.state.withLock({ $0.isOver }) { return promise.fail(ChannelError.alreadyClosed) }
+      let bytes = self.chunk(piece.readableBytes) { $0.writeImmutableBuffer(piece) }
+      self.connection.value.send(bytes, promise)
     }
+    return (try? await promise.futureResult.get()) != nil
+  }
+
+  private func chunk(_ count: Int, _ fill: (inout ByteBuffer) -> Void) -> ByteBuffer {
+    var bytes = ByteBuffer()
+    bytes.reserveCapacity(count + 16)
+    if form.isOld {
+      fill(&bytes)
+      return bytes
+    }
+    bytes.writeString(String(count, radix: 16))
+    bytes.writeStaticString("\r\n")
+    fill(&bytes)
+    bytes.writeStaticString("\r\n")
+    return bytes
   }
 
   /// Ends a reply that was begun.
@@ -103,6 +119,12 @@ package final class HTTPResponder: Sendable {
   package var caller: Caller? {
     get { state.withLock { $0.caller } }
     set { state.withLock { $0.caller = newValue } }
+  }
+
+  /// Where the request's prompt is to be read; nil: here.
+  var prefillWorker: WorkerAddress? {
+    get { state.withLock { $0.prefillWorker } }
+    set { state.withLock { $0.prefillWorker = newValue } }
   }
 
   /// What is noted of the request; nil: nothing is.
@@ -206,6 +228,7 @@ package final class HTTPResponder: Sendable {
     case 404: "404 Not Found"
     case 405: "405 Method Not Allowed"
     case 408: "408 Request Timeout"
+    case 409: "409 Conflict"
     case 413: "413 Content Too Large"
     case 414: "414 URI Too Long"
     case 417: "417 Expectation Failed"

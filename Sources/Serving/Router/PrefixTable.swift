@@ -10,10 +10,21 @@
 package enum PrefixKeys {
   /// Bytes of a prompt, as it is written in JSON, that make a block: about 32 tokens of text or 25 token numbers.
   package static let blockBytes = 128
+  /// About.
+  package static let blockTokens = 32
   /// Longer prompts are looked at no further: 1 MiB.
   static let most = 8192
 
-  /// - Parameter seed: of what else must be the same, as the model's name.
+  /// A number that stands for a text, from which keys begin.
+  package static func seed(_ text: String) -> UInt64 {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    // FNV's upper bits are weak for short texts.
+    hash = (hash ^ hash >> 33) &* 0xFF51_AFD7_ED55_8CCD
+    return hash ^ hash >> 33
+  }
+
+  /// - Parameter seed: of what else must be the same: the model's or adapter's name.
   package static func keys(of bytes: UnsafeRawBufferPointer, seed: UInt64) -> [UInt64] {
     let count = min(bytes.count / blockBytes, most)
     return [UInt64](unsafeUninitializedCapacity: count) { keys, initialized in

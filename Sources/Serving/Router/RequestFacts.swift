@@ -16,6 +16,8 @@ struct RequestFacts: Sendable {
   private(set) var wantsTokens = false
   /// One streamed answer, which another worker can go on with.
   private(set) var isResumable = false
+  /// A text is asked for.
+  private(set) var isText = false
   private var hasSeed = false
   /// Behind the first brace.
   private var front = 0
@@ -61,13 +63,18 @@ struct RequestFacts: Sendable {
       if wantsKeys, let prompt {
         keys = PrefixKeys.keys(
           of: UnsafeRawBufferPointer(rebasing: bytes[prompt]),
-          seed: UInt64(truncatingIfNeeded: (model ?? "").utf8.count))
+          seed: PrefixKeys.seed(model ?? ""))
       }
       return true
     }
     if !isObject { return nil }
+    isText = Self.texts.contains(path)
     isResumable = isStreamed && isSingle && (path == "/v1/completions" || path == "/v1/chat/completions")
   }
+
+  private static let texts: Set<String> = [
+    "/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages",
+  ]
 
   /// What stands in front of the rest of the body when tokens are asked for.
   ///

@@ -19,6 +19,8 @@ final class RoutedExchange: UpstreamReceiver {
   private(set) var isWaiting = true
   private var worker: WorkerAddress?
   private var isResumable = false
+  /// Who reads the prompt for the worker, as long as that has not said what became of it.
+  private var prefill: WorkerAddress?
 
   private var head: ReplyHead?
   private var body = ByteBuffer()
@@ -51,7 +53,9 @@ final class RoutedExchange: UpstreamReceiver {
   func perform(_ actions: [Router.Action]) {
     for action in actions {
       switch action {
-      case .send(_, let address, let resumable): send(to: address, resumable)
+      case .send(_, let address, let resumable, let prefill):
+        self.prefill = prefill
+        send(to: address, resumable)
       case .refuse(_, let refusal): refuse(refusal)
       }
     }
@@ -88,7 +92,7 @@ final class RoutedExchange: UpstreamReceiver {
     bytes.writeString(request.path)
     if !request.query.isEmpty { bytes.writeString("?" + request.query) }
     bytes.writeStaticString(" HTTP/1.1\r\nhost: ")
-    bytes.writeString(String(address.description.dropFirst("http://".count)))
+    bytes.writeString(address.authority)
     bytes.writeStaticString("\r\n")
     for name in Self.passedOn {
       guard let value = request.headers[name] else { continue }
@@ -96,6 +100,10 @@ final class RoutedExchange: UpstreamReceiver {
       bytes.writeStaticString(": ")
       bytes.writeString(value)
       bytes.writeStaticString("\r\n")
+    }
+    if let prefill, let key = service.keys.transfer {
+      bytes.writeString(
+        "\(CacheTransfer.workerHeader): \(prefill)\r\n\(CacheTransfer.keyHeader): \(key)\r\n")
     }
     if length > 0 || request.method != "GET" { bytes.writeString("content-length: \(length)\r\n") }
     bytes.writeStaticString("\r\n")
@@ -122,10 +130,23 @@ final class RoutedExchange: UpstreamReceiver {
   func received(_ part: ReplyReader.Part) {
     guard isWaiting else { return }
     switch part {
-    case .head(let head): self.head = head
+    case .head(let head):
+      self.head = head
+      if prefill != nil { tellPrefill(head) }
     case .body(let bytes): received(bytes)
     case .end: ended()
     }
+  }
+
+  /// What the worker says of the prompt.
+  private func tellPrefill(_ head: ReplyHead) {
+    prefill = nil
+    var outcome = PrefillOutcome.untold
+    head.fields.readFields { name, value in
+      guard name.elementsEqual(PrefillOutcome.header.utf8) else { return }
+      outcome = PrefillOutcome(rawValue: String(decoding: value, as: UTF8.self)) ?? .untold
+    }
+    service.decide(.prefilled(id, outcome))
   }
 
   private func received(_ bytes: ByteBuffer) {
@@ -202,7 +223,7 @@ final class RoutedExchange: UpstreamReceiver {
       let name = String(decoding: name, as: UTF8.self).lowercased()
       switch name {
       case "content-type", "content-length", "transfer-encoding", "connection", "keep-alive", "date", "server",
-        "cache-control", "x-accel-buffering":
+        "cache-control", "x-accel-buffering", PrefillOutcome.header:
         break
       default: result.append((name, String(decoding: value, as: UTF8.self)))
       }

@@ -5,16 +5,6 @@
 
 internal import Core
 
-/// How a worker is chosen among those that can answer.
-package enum RoutingPolicy: String, Sendable, CaseIterable {
-  case roundRobin = "round-robin"
-  case random
-  /// The less loaded of two that chance picks (Mitzenmacher, "The power of two choices", 2001).
-  case powerOfTwo = "power-of-two"
-  /// Where the prompt will have been read first.
-  case cacheAware = "cache-aware"
-}
-
 /// What an operator chooses about decisions.
 package struct RouterSettings: Sendable {
   package var policy = RoutingPolicy.cacheAware
@@ -28,6 +18,8 @@ package struct RouterSettings: Sendable {
   /// A block that is not in a worker's cache, in those that wait there: more than one, as reading it delays those behind it, and
   /// takes the place of another. With 3 the trace of Mooncake has the shortest times to first tokens in simulation.
   package var missWeight = 3.0
+  /// Blocks of a prompt that are to be read from which on they are read on a worker that is there for it.
+  package var prefillBlocks = 32
   package var seed: UInt64 = 0
 
   package init() {}
@@ -41,9 +33,11 @@ package struct RoutedRequest: Sendable {
   package var session: String?
   /// Of the prompt's blocks.
   package var keys: [UInt64] = []
+  /// A text is asked for, whose prompt can be read elsewhere.
+  package var isText = false
 
-  package init(model: String? = nil, session: String? = nil, keys: [UInt64] = []) {
-    (self.model, self.session, self.keys) = (model, session, keys)
+  package init(model: String? = nil, session: String? = nil, keys: [UInt64] = [], isText: Bool = false) {
+    (self.model, self.session, self.keys, self.isText) = (model, session, keys, isText)
   }
 }
 
@@ -52,12 +46,14 @@ package struct Router: Sendable {
   package typealias RequestID = UInt64
 
   package enum Event: Sendable {
-    case added(WorkerAddress)
+    case added(WorkerAddress, WorkerRole = .decode)
     /// No more requests go there; those that are there end.
     case removed(WorkerAddress)
     /// The worker was asked whether it is ready; nil: it is not. Names are those of its models and adapters.
     case probed(WorkerAddress, (models: Set<String>, resumes: Bool)?)
     case arrived(RequestID, RoutedRequest)
+    /// The worker that answers says what became of reading the prompt elsewhere.
+    case prefilled(RequestID, PrefillOutcome)
     /// The prompt has been read: the first piece of the answer is here.
     case began(RequestID)
     /// The worker did not answer, or not to the end.
@@ -83,8 +79,10 @@ package struct Router: Sendable {
   }
 
   package enum Action: Sendable, Equatable {
-    /// - Parameter resumable: the worker can go on with answers that others began, so that this one's tokens are worth knowing.
-    case send(RequestID, to: WorkerAddress, resumable: Bool)
+    /// - Parameters:
+    ///   - resumable: the worker can go on with answers that others began, so that this one's tokens are worth knowing.
+    ///   - prefill: the worker that reads the prompt for it; nil: none does.
+    case send(RequestID, to: WorkerAddress, resumable: Bool, prefill: WorkerAddress?)
     /// No worker is left.
     case refuse(RequestID, Refusal)
   }
@@ -103,6 +101,8 @@ package struct Router: Sendable {
     var tried: [WorkerAddress] = []
     /// Blocks that its worker has still to read for it.
     var unread = 0
+    /// Who reads for it, and how many blocks.
+    var prefill: (worker: WorkerAddress, unread: Int)?
   }
 
   package let settings: RouterSettings
@@ -114,6 +114,8 @@ package struct Router: Sendable {
   package private(set) var blocks = (sent: 0, known: 0)
   package private(set) var retries = 0
   package private(set) var resumptions = 0
+  /// Prompts that were sent to be read elsewhere, by what became of it.
+  package private(set) var prefills: [PrefillOutcome: Int] = [:]
 
   package init(_ settings: RouterSettings = RouterSettings()) {
     self.settings = settings
@@ -122,11 +124,11 @@ package struct Router: Sendable {
 
   package mutating func handle(_ event: Event, at now: Double) -> [Action] {
     switch event {
-    case .added(let address):
-      if let place = place(address) {
+    case .added(let address, let role):
+      if let place = place(address), workers[place].role == role {
         workers[place].isLeaving = false
-      } else {
-        workers.append(RouterWorker(address, settings))
+      } else if place(address) == nil {
+        workers.append(RouterWorker(address, role, settings))
       }
     case .removed(let address):
       guard let place = place(address) else { return [] }
@@ -134,6 +136,7 @@ package struct Router: Sendable {
       forget(address)
     case .probed(let address, let answer): probed(address, answer)
     case .arrived(let id, let request): return [send(id, Routed(request: request, worker: .none), at: now)]
+    case .prefilled(let id, let outcome): prefilled(id, outcome, at: now)
     case .began(let id): read(id)
     case .failed(let id, let isFault, let next): return failed(id, isFault, next, at: now)
     case .ended(let id): release(id) { $0.breaker.succeeded() }
@@ -167,14 +170,14 @@ package struct Router: Sendable {
   private mutating func send(_ id: RequestID, _ routed: Routed, resumes: Bool = false, at now: Double) -> Action {
     let request = routed.request
     func isCandidate(_ worker: RouterWorker) -> Bool {
-      worker.isUsable(at: now) && !routed.tried.contains(worker.address) && (!resumes || worker.resumes)
-        && (request.model == nil || worker.models?.contains(request.model!) ?? true)
+      worker.role == .decode && worker.answers(request, at: now) && !routed.tried.contains(worker.address)
+        && (!resumes || worker.resumes)
     }
     let candidates = workers.indices.filter { isCandidate(workers[$0]) }
     guard let place = choose(candidates, request) else {
       requests[id] = nil
       if !routed.tried.isEmpty { return .refuse(id, .failed) }
-      let here = workers.filter { !$0.isLeaving && $0.health != .down }
+      let here = workers.filter { $0.role == .decode && !$0.isLeaving && $0.health != .down }
       if let model = request.model, !here.isEmpty, here.allSatisfy({ $0.models.map { !$0.contains(model) } ?? false }) {
         return .refuse(id, .noModel(model, known: here.reduce(into: Set()) { $0.formUnion($1.models!) }.sorted()))
       }
@@ -186,13 +189,50 @@ package struct Router: Sendable {
     routed.unread = request.keys.count - known
     blocks.sent += request.keys.count
     blocks.known += known
-    workers[place].breaker.sent(at: now)
-    workers[place].sent += 1
-    workers[place].active += 1
-    workers[place].unread += routed.unread
-    workers[place].prefixes.use(request.keys)
+    if let reader = prefill(request, missing: routed.unread, for: workers[place], at: now) {
+      let unread = request.keys.count - workers[reader].prefixes.known(request.keys)
+      workers[reader].take(request, unread: unread, at: now)
+      (routed.prefill, routed.unread) = ((workers[reader].address, unread), 0)
+    }
+    workers[place].take(request, unread: routed.unread, at: now)
     requests[id] = routed
-    return .send(id, to: routed.worker, resumable: workers[place].resumes)
+    return .send(id, to: routed.worker, resumable: workers[place].resumes, prefill: routed.prefill?.worker)
+  }
+
+  /// The worker on which a prompt is read, if it is worth while to move its blocks.
+  private func prefill(
+    _ request: RoutedRequest, missing: Int, for worker: RouterWorker, at now: Double
+  ) -> Int? {
+    // Only this project's own server goes on with answers of others, or with their prompts.
+    guard request.isText, missing >= settings.prefillBlocks, worker.resumes else { return nil }
+    let readers = workers.indices.filter { workers[$0].role == .prefill && workers[$0].answers(request, at: now) }
+    return readers.min { cost(workers[$0], request) < cost(workers[$1], request) }
+  }
+
+  private mutating func prefilled(_ id: RequestID, _ outcome: PrefillOutcome, at now: Double) {
+    guard requests[id]?.prefill != nil else { return }
+    prefills[outcome, default: 0] += 1
+    release(prefillOf: id) { worker in
+      if outcome.isFault {
+        worker.failures += 1
+        worker.breaker.failed(at: now)
+      } else if outcome == .moved {
+        worker.breaker.succeeded()
+      } else {
+        worker.breaker.left()
+      }
+    }
+  }
+
+  /// Reading elsewhere is over, or of no more use.
+  private mutating func release(prefillOf id: RequestID, _ note: (inout RouterWorker) -> Void) {
+    guard let prefill = requests[id]?.prefill else { return }
+    requests[id]!.prefill = nil
+    guard let place = place(prefill.worker) else { return }
+    workers[place].active -= 1
+    workers[place].unread -= prefill.unread
+    note(&workers[place])
+    if workers[place].isLeaving { forget(prefill.worker) }
   }
 
   private mutating func failed(_ id: RequestID, _ isFault: Bool, _ remainder: Remainder, at now: Double) -> [Action] {
@@ -217,6 +257,7 @@ package struct Router: Sendable {
   }
 
   private mutating func release(_ id: RequestID, _ note: (inout RouterWorker) -> Void) {
+    release(prefillOf: id) { $0.breaker.left() }
     guard let routed = requests.removeValue(forKey: id), let place = place(routed.worker) else { return }
     workers[place].active -= 1
     workers[place].unread -= routed.unread
@@ -261,12 +302,7 @@ package struct Router: Sendable {
   /// Of all workers the one with the highest is a session's: when one goes, only its own sessions move (Thaler and Ravishankar,
   /// "Using name-based mappings to increase hit rates", 1998).
   private func rank(_ place: Int, _ session: String) -> UInt64 {
-    let text = Array("\(session)\u{0}\(workers[place].address)".utf8)
-    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-    for byte in text { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-    // FNV's upper bits are weak for short texts.
-    hash = (hash ^ hash >> 33) &* 0xFF51_AFD7_ED55_8CCD
-    return hash ^ hash >> 33
+    PrefixKeys.seed("\(session)\u{0}\(workers[place].address)")
   }
 }
 

@@ -6,6 +6,7 @@
 internal import Crypto
 internal import Core
 internal import NIOCore
+internal import NIOSSL
 internal import Synchronization
 
 /// What an operator chooses about a router.
@@ -14,10 +15,8 @@ package struct RouterOptions: Sendable {
   /// The header that says which session a request belongs to, in lower case; `user` for that member of the body; nil: sessions are
   /// not looked at.
   package var session: String?
-  /// Needed to see and change the workers; nil: nobody may.
-  package var adminKey: String?
-  /// What the router itself brings when it asks workers for their models.
-  package var workerKey: String?
+  /// A PEM file with the authorities that have signed workers' certificates; nil: the system's.
+  package var authority: String?
   /// Seconds between looks at workers and at where they are found.
   package var interval = 2.0
   /// Seconds without a byte after which a worker is given up.
@@ -26,10 +25,24 @@ package struct RouterOptions: Sendable {
   package init() {}
 }
 
+/// What opens doors. They may change while requests are under way.
+package struct RouterKeys: Sendable, Equatable {
+  /// Needed to see and change the workers, and for metrics; nil: nobody may change them, and all see metrics.
+  package var admin: String?
+  /// What the router itself brings when it asks workers for their models.
+  package var worker: String?
+  /// What workers want before they give each other blocks of prompts; nil: they are not asked to.
+  package var transfer: String?
+
+  package init() {}
+}
+
 /// Passes requests on to workers.
 package final class RouterService: Sendable {
   package let options: RouterOptions
   private let router: Mutex<Router>
+  private let secrets: Mutex<RouterKeys>
+  private let trust: TLSConfiguration
   private let pools = Mutex<[ObjectIdentifier: NIOLoopBound<UpstreamPool>]>([:])
   /// What workers say of their models, by address.
   private let models = Mutex<[WorkerAddress: [JSONValue]]>([:])
@@ -39,10 +52,16 @@ package final class RouterService: Sendable {
   private let isDraining = Atomic(false)
   private let version: String
 
-  package init(_ options: RouterOptions = RouterOptions(), version: String) {
+  package init(_ options: RouterOptions = RouterOptions(), _ keys: RouterKeys = RouterKeys(), version: String) throws {
     (self.options, self.version) = (options, version)
     router = Mutex(Router(options.decisions))
+    secrets = Mutex(keys)
+    trust = try WorkerTrust.configuration(authority: options.authority)
   }
+
+  package var keys: RouterKeys { secrets.withLock { $0 } }
+  /// Takes other keys from now on; requests under way go on.
+  package func replace(_ keys: RouterKeys) { secrets.withLock { $0 = keys } }
 
   /// Says no to /ready from now on.
   package func drain() { isDraining.store(true, ordering: .relaxed) }
@@ -59,7 +78,7 @@ package final class RouterService: Sendable {
   // MARK: Workers
 
   package var workers: [RouterWorker] { router.withLock { $0.workers } }
-  package func add(_ address: WorkerAddress) { decide(.added(address)) }
+  package func add(_ address: WorkerAddress, _ role: WorkerRole = .decode) { decide(.added(address, role)) }
   package func remove(_ address: WorkerAddress) {
     decide(.removed(address))
     models.withLock { $0[address] = nil }
@@ -97,9 +116,11 @@ package final class RouterService: Sendable {
   }
 
   private func pass(_ request: HTTPRequest, _ responder: HTTPResponder) {
-    let wantsKeys = options.decisions.policy == .cacheAware
+    let canMove = secrets.withLock { $0.transfer != nil }
+    let wantsKeys = options.decisions.policy == .cacheAware || canMove
     let facts = RequestFacts(request.body, path: request.path, wantsKeys: wantsKeys)
-    var routed = RoutedRequest(model: facts?.model, keys: facts?.keys ?? [])
+    var routed = RoutedRequest(
+      model: facts?.model, keys: facts?.keys ?? [], isText: facts?.isText == true && canMove)
     if let session = options.session { routed.session = session == "user" ? facts?.user : request.headers[session] }
     let id = ids.wrappingAdd(1, ordering: .relaxed).oldValue
     responder.perform { [self, routed] in
@@ -115,7 +136,7 @@ package final class RouterService: Sendable {
     pools.withLock { pools in
       let key = ObjectIdentifier(loop)
       if let pool = pools[key] { return pool }
-      let pool = NIOLoopBound(UpstreamPool(loop, patience: options.patience), eventLoop: loop)
+      let pool = NIOLoopBound(UpstreamPool(loop, trust, patience: options.patience), eventLoop: loop)
       pools[key] = pool
       return pool
     }.value
@@ -132,13 +153,16 @@ package final class RouterService: Sendable {
         throw APIError(.unavailable, "The router is being stopped.", code: "stopping")
       }
       let now = clock.seconds
-      guard router.withLock({ $0.workers.contains { $0.isUsable(at: now) } }) else { throw APIError(.noWorker) }
+      guard router.withLock({ $0.workers.contains { $0.role == .decode && $0.isUsable(at: now) } }) else {
+        throw APIError(.noWorker)
+      }
       responder.send(text: "")
     // Where workers ask for keys, one of them judges the caller's.
-    case ("GET", "/v1/models") where options.workerKey == nil:
+    case ("GET", "/v1/models") where keys.worker == nil:
       responder.send(json: ["object": "list", "data": .array(mergedModels)])
     case ("GET", "/version"): responder.send(json: ["version": .string(version)])
     case ("GET", "/metrics"):
+      if keys.admin != nil { try authenticate(request, "Metrics are seen") }
       responder.send(
         HTTPReply(200, "text/plain; version=0.0.4; charset=utf-8", Array(metrics.utf8)))
     case (_, "/workers"): try manage(request, responder)
@@ -154,27 +178,39 @@ package final class RouterService: Sendable {
     }
   }
 
-  /// GET, POST and DELETE /workers: `{"url": "http://10.0.0.1:8000"}`.
-  private func manage(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+  /// - Parameter what: is to be done with the key.
+  private func authenticate(_ request: HTTPRequest, _ what: String) throws(APIError) {
     // Hashes are compared: how long that takes says nothing of the key.
     let given = SHA256.hash(data: Array((request.headers["authorization"] ?? "").utf8))
-    guard let key = options.adminKey, given == SHA256.hash(data: Array("Bearer \(key)".utf8)) else {
+    guard let key = keys.admin, given == SHA256.hash(data: Array("Bearer \(key)".utf8)) else {
       throw APIError(
-        .unauthorized, "Workers are seen and changed with the router's admin key: 'Authorization: Bearer KEY'.",
-        code: "invalid_api_key")
+        .unauthorized, "\(what) with the router's admin key: 'Authorization: Bearer KEY'.", code: "invalid_api_key")
     }
+  }
+
+  /// GET, POST and DELETE /workers: `{"url": "http://10.0.0.1:8000"}`, and of one that reads prompts `"role": "prefill"`.
+  private func manage(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    try authenticate(request, "Workers are seen and changed")
     if request.method == "GET" { return responder.send(json: ["workers": .array(workers.map(\.json))]) }
     guard request.method == "POST" || request.method == "DELETE" else {
       throw APIError(.wrongMethod, "/workers is asked with GET, POST or DELETE, not \(request.method).")
     }
     var fields = try Fields(body: request.body)
     let url = try fields.required("url", fields.string("url"))
+    let role = try fields.string("role").map { WorkerRole(rawValue: $0) } ?? .decode
     try fields.finish()
     guard let address = try? WorkerAddress(url: url) else {
       throw fields.wrong("url", "must be an address as http://10.0.0.1:8000, not '\(url)'")
     }
+    guard let role else { throw fields.wrong("role", "must be decode or prefill") }
     if request.method == "POST" {
-      add(address)
+      if role == .prefill && keys.transfer == nil {
+        throw fields.wrong("role", "prefill needs a router with --transfer-key")
+      }
+      if let known = workers.first(where: { $0.address == address }), known.role != role {
+        throw fields.wrong("role", "is \(known.role.rawValue) for this worker; remove it first")
+      }
+      add(address, role)
     } else if workers.contains(where: { $0.address == address }) {
       remove(address)
     } else {
@@ -187,8 +223,8 @@ package final class RouterService: Sendable {
 
   /// The text that Prometheus reads.
   var metrics: String {
-    let (workers, blocks, retries, resumptions) = router.withLock {
-      ($0.workers, $0.blocks, $0.retries, $0.resumptions)
+    let (workers, blocks, retries, resumptions, prefills) = router.withLock {
+      ($0.workers, $0.blocks, $0.retries, $0.resumptions, $0.prefills)
     }
     var text = ""
     func header(_ name: String, _ kind: String, _ help: String) {
@@ -216,6 +252,10 @@ package final class RouterService: Sendable {
     single("prompt_blocks_total", "Blocks of prompts.", blocks.sent)
     single(
       "prompt_blocks_known_total", "Blocks that were thought to be in the cache of the chosen worker.", blocks.known)
+    header("prefills_total", "counter", "Prompts that were to be read on a prefill worker, by what became of it.")
+    for outcome in PrefillOutcome.allCases {
+      text += "tachornis_router_prefills_total{outcome=\"\(outcome.rawValue)\"} \(prefills[outcome] ?? 0)\n"
+    }
     header("refusals_total", "counter", "Requests that the router answered with an error itself, by status.")
     for (status, count) in refusals.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
       text += "tachornis_router_refusals_total{status=\"\(status)\"} \(count)\n"
@@ -233,7 +273,8 @@ extension RouterWorker {
       case .halfOpen: "half-open"
       }
     return [
-      "url": .string(address.description), "health": .string(health.rawValue), "breaker": state,
+      "url": .string(address.description), "role": .string(role.rawValue), "health": .string(health.rawValue),
+      "breaker": state,
       "active": .number(JSONNumber(active)), "sent": .number(JSONNumber(sent)),
       "failures": .number(JSONNumber(failures)), "leaving": .bool(isLeaving),
       "models": models.map { .array($0.sorted().map { .string($0) }) } ?? .null,

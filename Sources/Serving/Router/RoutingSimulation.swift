@@ -68,7 +68,7 @@ package struct RoutingSimulation: Sendable {
       var place = free.indices.min { free[$0] < free[$1] }!
       if policy != nil {
         let actions = router.handle(.arrived(UInt64(number), RoutedRequest(keys: keys)), at: now)
-        guard case .send(_, let address, _)? = actions.first else { continue }
+        guard case .send(_, let address, _, _)? = actions.first else { continue }
         place = address.port - 1
       }
       let cache = policy == nil ? 0 : place

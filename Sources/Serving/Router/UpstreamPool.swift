@@ -2,6 +2,7 @@
 
 internal import NIOCore
 internal import NIOPosix
+internal import NIOSSL
 
 /// What a connection tells whoever has it.
 protocol UpstreamReceiver: AnyObject {
@@ -111,13 +112,16 @@ final class UpstreamConnection: ChannelInboundHandler {
 /// The connections of one loop, on which all of it is used.
 final class UpstreamPool {
   let loop: any EventLoop
+  /// For workers that speak TLS.
+  private let trust: TLSConfiguration
+  private var tls: NIOSSLContext?
   /// Seconds without a byte after which a worker is given up.
   private let patience: Double
   private var idle: [WorkerAddress: [UpstreamConnection]] = [:]
   private var busy: [ObjectIdentifier: UpstreamConnection] = [:]
 
-  init(_ loop: any EventLoop, patience: Double) {
-    (self.loop, self.patience) = (loop, patience)
+  init(_ loop: any EventLoop, _ trust: TLSConfiguration, patience: Double) {
+    (self.loop, self.trust, self.patience) = (loop, trust, patience)
     watch()
   }
 
@@ -138,6 +142,12 @@ final class UpstreamPool {
       .whenComplete { result in
         do {
           let channel = try result.get()
+          if address.isEncrypted {
+            let tls = try self.tls ?? NIOSSLContext(configuration: self.trust)
+            self.tls = tls
+            let handler = try NIOSSLClientHandler(context: tls, serverHostname: address.serverName)
+            try channel.pipeline.syncOperations.addHandler(handler)
+          }
           let connection = UpstreamConnection(address, self)
           try channel.pipeline.syncOperations.addHandler(connection)
           guard receiver.isWaiting else { return self.keep(connection) }

@@ -1,15 +1,17 @@
 // Where workers are found: given, by the A records of a name, or as the endpoints of a Kubernetes service.
 
+internal import AsyncHTTPClient
 internal import Core
 internal import FoundationEssentials
 internal import NIOCore
+internal import NIOHTTP1
 
 /// A place that tells of workers.
-package enum WorkerSource: Sendable, Equatable {
+package enum WorkerSource: Sendable, Hashable {
   case given(WorkerAddress)
   /// All addresses of a name, at one port.
   case dns(name: String, port: Int)
-  /// The ready endpoints of a service, asked of an API server over HTTP (`kubectl proxy` beside the router gives it without TLS).
+  /// The ready endpoints of a service, asked of an API server.
   ///
   /// - Parameters:
   ///   - port: nil: the service's first.
@@ -47,7 +49,9 @@ package enum WorkerSource: Sendable, Equatable {
   }
 
   /// The workers that are there now; nil: it could not be found out. Waits for answers of others.
-  func addresses() -> Set<WorkerAddress>? {
+  ///
+  /// - Parameter client: of Kubernetes.
+  func addresses(_ client: HTTPClient) -> Set<WorkerAddress>? {
     switch self {
     case .given(let address): return [address]
     case .dns(let name, let port): return Self.resolve(name).map { Set($0.map { WorkerAddress(host: $0, port: port) }) }
@@ -58,8 +62,8 @@ package enum WorkerSource: Sendable, Equatable {
       }
       let path =
         "/apis/discovery.k8s.io/v1/namespaces/\(namespace)/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D\(service)"
-      guard let reply = try? SimpleRequest.get(api, path, headers).wait(), reply.status == 200,
-        let list = try? JSONValue(parsing: String(buffer: reply.body)), let slices = list["items"]?.array
+      guard let reply = try? client.get("\(api)\(path)", headers).wait(), reply.status == .ok, let body = reply.body,
+        let list = try? JSONValue(parsing: String(buffer: body)), let slices = list["items"]?.array
       else { return nil }
       return Self.endpoints(of: slices, port)
     }

@@ -1,20 +1,39 @@
 // Looks at workers and at where they are found, every few seconds, on a thread of its own.
 
+internal import AsyncHTTPClient
 internal import Core
 internal import NIOCore
+internal import NIOHTTP1
 internal import NIOPosix
 internal import Synchronization
+
+/// Workers of one role, and where they are found.
+package struct WorkerGroup: Sendable, Hashable {
+  package let source: WorkerSource
+  package let role: WorkerRole
+
+  package init(_ source: WorkerSource, _ role: WorkerRole = .decode) { (self.source, self.role) = (source, role) }
+}
 
 /// Keeps a router's workers up to date.
 package final class WorkerSupervisor: Sendable {
   private let service: RouterService
-  private let sources: [WorkerSource]
+  private let groups: Mutex<[WorkerGroup]>
   private let isStopped = Atomic(false)
+  /// Asks workers, and Kubernetes.
+  private let clients: (workers: HTTPClient, kubernetes: HTTPClient)
 
   /// Adds the workers that are there, and goes on looking.
-  package init(_ service: RouterService, _ sources: [WorkerSource]) {
-    (self.service, self.sources) = (service, sources)
-    var found = [Set<WorkerAddress>](repeating: [], count: sources.count)
+  ///
+  /// - Parameter kubernetesAuthority: a PEM file with the authority that has signed its certificate; nil: the system's.
+  package init(_ service: RouterService, _ groups: [WorkerGroup], kubernetesAuthority: String? = nil) throws {
+    self.service = service
+    self.groups = Mutex(groups)
+    clients = (
+      try .ofWorkers(authority: service.options.authority, patience: .seconds(2)),
+      try .ofWorkers(authority: kubernetesAuthority, patience: .seconds(2))
+    )
+    var found: [WorkerGroup: Set<WorkerAddress>] = [:]
     look(&found)
     Threads.start { [self, found] in
       var found = found
@@ -28,110 +47,43 @@ package final class WorkerSupervisor: Sendable {
         next = MonotonicClock().seconds + service.options.interval
         look(&found)
       }
+      try? clients.workers.syncShutdown()
+      try? clients.kubernetes.syncShutdown()
     }
   }
 
   package func stop() { isStopped.store(true, ordering: .relaxed) }
 
-  private func look(_ found: inout [Set<WorkerAddress>]) {
-    for (index, source) in sources.enumerated() {
+  /// Looks for workers here from now on. Those that are found no more end what they have.
+  package func replace(_ groups: [WorkerGroup]) { self.groups.withLock { $0 = groups } }
+
+  private func look(_ found: inout [WorkerGroup: Set<WorkerAddress>]) {
+    var now: [WorkerGroup: Set<WorkerAddress>] = [:]
+    for group in groups.withLock({ $0 }) {
       // Where nothing can be found out, what was known stays.
-      guard let addresses = source.addresses() else { continue }
-      for address in addresses.subtracting(found[index]) { service.add(address) }
-      for address in found[index].subtracting(addresses) { service.remove(address) }
-      found[index] = addresses
+      now[group] = group.source.addresses(clients.kubernetes) ?? found[group] ?? []
     }
+    let here = Set(now.values.joined())
+    for address in Set(found.values.joined()).subtracting(here) { service.remove(address) }
+    for (group, addresses) in now {
+      for address in addresses.subtracting(found[group] ?? []) { service.add(address, group.role) }
+    }
+    found = now
     var headers: [(String, String)] = []
-    if let key = service.options.workerKey { headers.append(("authorization", "Bearer \(key)")) }
+    if let key = service.keys.worker { headers.append(("authorization", "Bearer \(key)")) }
+    let client = clients.workers
     let asked = service.workers.map(\.address).map { address in
-      (
-        address, SimpleRequest.get(address, "/ready", headers), SimpleRequest.get(address, "/v1/models", headers)
-      )
+      (address, client.get("\(address)/ready", headers), client.get("\(address)/v1/models", headers))
     }
     for (address, ready, models) in asked {
       let (ready, models) = (try? ready.wait(), try? models.wait())
       // A server that knows no /ready is ready when it can say what it has.
-      guard let ready, ready.status == 200 || ready.status == 404, let models, models.status == 200 else {
+      guard let ready, ready.status == .ok || ready.status == .notFound, let models, models.status == .ok else {
         service.probed(address, nil)
         continue
       }
-      service.probed(address, (try? JSONValue(parsing: String(buffer: models.body)))?["data"]?.array ?? [])
+      let body = models.body.map { String(buffer: $0) } ?? ""
+      service.probed(address, (try? JSONValue(parsing: body))?["data"]?.array ?? [])
     }
-  }
-}
-
-/// A request on a connection of its own.
-enum SimpleRequest {
-  struct Reply: Sendable {
-    var status: Int
-    var body: ByteBuffer
-  }
-
-  /// Fails if there is no reply in two seconds.
-  static func get(
-    _ address: WorkerAddress, _ path: String, _ headers: [(String, String)]
-  ) -> EventLoopFuture<Reply> {
-    let loop = MultiThreadedEventLoopGroup.singleton.next()
-    let promise = loop.makePromise(of: Reply.self)
-    var text = "GET \(path) HTTP/1.1\r\nhost: \(address.host):\(address.port)\r\nconnection: close\r\n"
-    for (name, value) in headers { text += "\(name): \(value)\r\n" }
-    let bytes = ByteBuffer(string: text + "\r\n")
-    ClientBootstrap(group: loop)
-      .connectTimeout(.seconds(2))
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(Handler(bytes, promise))
-        }
-      }
-      .connect(host: address.host, port: address.port)
-      .whenFailure { promise.fail($0) }
-    return promise.futureResult
-  }
-
-  private final class Handler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-    private let request: ByteBuffer
-    private let promise: EventLoopPromise<Reply>
-    private var reader = ReplyReader()
-    private var unread = ByteBuffer()
-    private var reply: Reply?
-
-    init(_ request: ByteBuffer, _ promise: EventLoopPromise<Reply>) {
-      (self.request, self.promise) = (request, promise)
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-      context.writeAndFlush(wrapOutboundOut(request), promise: nil)
-      let channel = context.channel
-      context.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      var bytes = unwrapInboundIn(data)
-      unread.writeBuffer(&bytes)
-      do throws(ReplyError) {
-        while let part = try reader.next(&unread) {
-          switch part {
-          case .head(let head): reply = Reply(status: head.status, body: ByteBuffer())
-          case .body(var bytes):
-            reply?.body.writeBuffer(&bytes)
-            if reply.map({ $0.body.readableBytes > 16 << 20 }) ?? false { return context.close(promise: nil) }
-          case .end:
-            if let reply { promise.succeed(reply) }
-            return context.close(promise: nil)
-          }
-        }
-      } catch {
-        context.close(promise: nil)
-      }
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-      if let reply, reader.endsWithConnection { promise.succeed(reply) }
-      promise.fail(ChannelError.eof)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
   }
 }

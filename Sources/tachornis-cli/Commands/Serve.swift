@@ -80,6 +80,12 @@ struct Serve: ParsableCommand {
   @Option(help: "A folder that keeps what was read of prompts, for the time after a restart.")
   var cacheFolder: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "A file with the key that servers share with their router, so that one can read prompts for another (route --prefill-workers).",
+      valueName: "file"))
+  var transferKey: String?
+
   @Option(help: ArgumentHelp("A file that gets a line of JSON for each request.", valueName: "file"))
   var requestLog: String?
 
@@ -161,6 +167,7 @@ struct Serve: ParsableCommand {
     add("draftModel", draftModel)
     add("engine.speculation", speculation ?? draftModel.map { _ in "draft" })
     add("engine.cacheFolder", cacheFolder)
+    add("transfer.key", transferKey)
     add("observation.requestLog", requestLog)
     if let slow { overrides.append("observation.slow=\(slow)") }
     add("observation.traces", traces)
@@ -188,9 +195,11 @@ struct Serve: ParsableCommand {
     let name = Serve.name(settings)
     if (try? PretrainedEncoder(path: settings.model)) != nil {
       let foreign = !adapter.isEmpty || allowAdapterLoading || settings.draftModel != nil || settings.template != nil
-      if foreign || settings.engine.speculation != .none || settings.engine.cacheFolder != nil {
+      if foreign || settings.engine.speculation != .none || settings.engine.cacheFolder != nil
+        || settings.transfer.key != nil
+      {
         throw ValidationError(
-          "\(settings.model) is an encoder, which writes no texts: adapters, drafts, a template and a cache folder have no use."
+          "\(settings.model) is an encoder, which writes no texts: adapters, drafts, a template, a cache folder and a transfer key have no use."
         )
       }
       let engine = try PoolingEngine(path: settings.model, backend: backend)
@@ -201,13 +210,19 @@ struct Serve: ParsableCommand {
     }
     let loaded = try LoadedModel(path: settings.model)
     let draft = try settings.draftModel.map { try LoadedModel(path: $0).pretrained }
-    let engine = try InferenceEngine(loaded.pretrained, draft: draft, settings.engine, backend: backend)
+    let transfer = try settings.transfer.key.map {
+      try CacheTransfer(
+        key: secret($0, "--transfer-key"), authority: settings.transfer.authority, patience: settings.transfer.patience)
+    }
+    let engine = try InferenceEngine(
+      loaded.pretrained, draft: draft, settings.engine, movesBlocks: transfer != nil, backend: backend)
     for (name, path) in try adapters(settings) { try engine.load(adapter: name, path: path) }
     let template = try chatTemplate(loaded, settings.template)
     let service = APIService(
       engine, poolsLastToken: Serve.poolsLastToken(settings.model), name: name, template: template,
       family: try Serve.family(settings, template), version: Tachornis.version, keys: keys,
-      allowsAdapterLoading: allowAdapterLoading, observer: observers.sink, recordsRequests: observers.recordRequests)
+      allowsAdapterLoading: allowAdapterLoading, transfer: transfer, observer: observers.sink,
+      recordsRequests: observers.recordRequests)
     return (service, "context \(engine.context), cache \(engine.cacheBytes >> 20) MiB")
   }
 

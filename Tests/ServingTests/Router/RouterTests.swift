@@ -25,7 +25,7 @@ import Testing
 
   /// The number of the worker that a request goes to; 0: none.
   private static func place(_ actions: [Router.Action]) -> Int {
-    if case .send(_, let address, _)? = actions.first { return address.port }
+    if case .send(_, let address, _, _)? = actions.first { return address.port }
     return 0
   }
 
@@ -99,6 +99,58 @@ import Testing
     _ = router.handle(.removed(Self.address(3)), at: 0)
     let after = places()
     #expect(zip(before, after).allSatisfy { $0 == $1 || $0 == 3 } && !after.contains(3))
+  }
+
+  @Test func longPromptsAreReadWhereThatIsDone() {
+    var router = Self.router(2, .roundRobin) { ($0.prefillBlocks, $0.breaker.failures, $0.breaker.pause) = (10, 2, 10) }
+    for number in [8, 9] {
+      _ = router.handle(.added(Self.address(number), .prefill), at: 0)
+      _ = router.handle(.probed(Self.address(number), (["m"], true)), at: 0)
+    }
+    func keys(_ name: Int, _ count: Int) -> [UInt64] {
+      PrefixKeys.keys(of: (0..<count).map { UInt64(name * 1000 + $0) })
+    }
+    /// Who answers and who reads.
+    func ask(_ id: UInt64, _ keys: [UInt64], isText: Bool = true, at now: Double = 0) -> (Int, Int?) {
+      guard
+        case .send(_, let worker, _, let reader)? = router.handle(
+          .arrived(id, RoutedRequest(model: "m", keys: keys, isText: isText)), at: now
+        ).first
+      else { return (0, nil) }
+      return (worker.port, reader?.port)
+    }
+    // What is short, and what is no text, is read where it is answered.
+    #expect(ask(1, keys(1, 9)).1 == nil && ask(2, keys(2, 40), isText: false).1 == nil)
+    // Long ones are spread over those that read, and nobody asks these for answers.
+    let (first, second) = (ask(3, keys(3, 40)), ask(4, keys(4, 40)))
+    #expect(Set([first.1, second.1]) == [8, 9] && Set([first.0, second.0]) == [1, 2])
+    #expect(router.workers.reduce(0) { $0 + $1.active } == 6)
+    _ = router.handle(.prefilled(3, .moved), at: 1)
+    _ = router.handle(.prefilled(3, .moved), at: 1)
+    #expect(router.workers.first { $0.address.port == first.1 }!.active == 0 && router.prefills == [.moved: 1])
+    // An answer that ends without a word of it gives the place back, too.
+    for id in 1...4 as ClosedRange<UInt64> { _ = router.handle(.ended(id), at: 1) }
+    #expect(router.workers.allSatisfy { $0.active == 0 && $0.unread == 0 })
+    // On another worker the same prompt is read where it was read before.
+    #expect(ask(5, keys(3, 40)).1 == first.1 || ask(6, keys(3, 40)).1 == first.1)
+    for id in 5...6 as ClosedRange<UInt64> { _ = router.handle(.left(id), at: 1) }
+
+    // Those that fail are left alone for a while; the others go on, and without them all goes its usual way.
+    var (id, asked): (UInt64, [Int: Int]) = (100, [:])
+    for name in 10..<30 {
+      if let reader = ask(id, keys(name, 40), at: 2).1 {
+        asked[reader, default: 0] += 1
+        _ = router.handle(.prefilled(id, reader == 8 ? .damaged : .unreachable), at: 2)
+      }
+      _ = router.handle(.ended(id), at: 2)
+      id += 1
+    }
+    #expect(asked == [8: 2, 9: 2])
+    #expect(ask(id, keys(40, 40), at: 13).1 != nil)
+    // Without workers that answer there is no answer.
+    _ = router.handle(.left(id), at: 13)
+    for number in [1, 2] { _ = router.handle(.removed(Self.address(number)), at: 13) }
+    #expect(router.handle(.arrived(999, RoutedRequest(model: "m")), at: 13) == [.refuse(999, .noWorker)])
   }
 
   @Test func failuresGoElsewhereAndOpenTheBreaker() {
@@ -218,12 +270,12 @@ import Testing
 
   @Test(arguments: [
     ("http://10.0.0.1:80/", "http://10.0.0.1:80"), ("a.b:9", "http://a.b:9"), ("http://[::1]:7", "http://[::1]:7"),
-    ("http://name", "http://name:80"),
+    ("http://name", "http://name:80"), ("https://name/", "https://name:443"), ("https://[::1]:7", "https://[::1]:7"),
   ])
   func addressesAreRead(url: String, is expected: String) throws {
     #expect(try WorkerAddress(url: url).description == expected)
   }
 
-  @Test(arguments: ["", "http://", "https://a:1", "a:0", "a:99999", "a:b", "::1", "http://a/b:1", "a b:1"])
+  @Test(arguments: ["", "http://", "https://", "ftp://a:1", "a:0", "a:99999", "a:b", "::1", "http://a/b:1", "a b:1"])
   func whatIsNoAddressIsSaid(url: String) { #expect(throws: ServingError.self) { try WorkerAddress(url: url) } }
 }

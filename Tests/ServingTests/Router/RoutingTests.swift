@@ -12,47 +12,6 @@ import Synchronization
 import Testing
 
 @Suite struct RoutingTests {
-  /// A router on a port of its own.
-  private final class Front {
-    let service: RouterService
-    let server: HTTPServer
-    let supervisor: WorkerSupervisor
-
-    init(_ ports: [Int], sources: [WorkerSource] = [], _ change: (inout RouterOptions) -> Void = { _ in }) throws {
-      var options = RouterOptions()
-      (options.decisions.policy, options.interval, options.adminKey) = (.roundRobin, 0.1, "key")
-      change(&options)
-      service = RouterService(options, version: "1")
-      server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
-      supervisor = WorkerSupervisor(
-        service, ports.map { .given(WorkerAddress(host: "127.0.0.1", port: $0)) } + sources)
-    }
-
-    deinit {
-      supervisor.stop()
-      server.shutdown()
-    }
-
-    func send(
-      _ method: String, _ path: String, _ body: JSONValue? = nil, key: String? = nil
-    ) async throws -> (status: Int, text: String) {
-      var request = HTTPClientRequest(url: "http://127.0.0.1:\(server.port)\(path)")
-      request.method = .init(rawValue: method)
-      if let key { request.headers.add(name: "authorization", value: "Bearer \(key)") }
-      if let body { request.body = .bytes(ByteBuffer(string: body.json)) }
-      let response = try await HTTPClient.shared.execute(request, timeout: .seconds(60))
-      return (Int(response.status.code), String(buffer: try await response.body.collect(upTo: 1 << 24)))
-    }
-
-    /// The value of a metric, over all workers.
-    func metric(_ name: String) async throws -> Int {
-      let lines = try await send("GET", "/metrics").text.split(separator: "\n").filter {
-        $0.hasPrefix("tachornis_router_\(name)")
-      }
-      return lines.reduce(0) { $0 + (Int($1.split(separator: " ").last ?? "") ?? 0) }
-    }
-  }
-
   private static let requests: [(path: String, body: JSONValue)] = [
     ("/v1/completions", ["prompt": "Hello", "max_tokens": 60, "temperature": 1, "seed": 7, "stream": true]),
     (
@@ -75,38 +34,20 @@ import Testing
     ),
   ]
 
-  /// The chunks of a stream without what is different each time; its name once.
-  private func chunks(_ text: String) throws -> (chunks: [JSONValue], names: Set<String>) {
-    let events = text.split(separator: "\n\n").map { String($0.dropFirst(6)) }
-    #expect(events.last == "[DONE]", "\(text.suffix(300))")
-    var names: Set<String> = []
-    let chunks = try events.dropLast().map { event -> JSONValue in
-      guard case .object(var object) = try JSONValue(parsing: event) else { return .null }
-      names.insert("\(object["id"]!.json) \(object["created"]!.json)")
-      (object["id"], object["created"]) = (nil, nil)
-      if var usage = object["usage"]?.object {
-        usage["prompt_tokens_details"] = nil
-        object["usage"] = .object(usage)
-      }
-      return .object(object)
-    }
-    return (chunks, names)
-  }
-
   @Test func streamsGoOnWhenWorkersDie() async throws {
     let (first, second) = (try TestServer(), try TestServer())
     let proxy = try CuttingProxy(server: first.server.port)
-    let front = try Front([proxy.port, second.server.port]) { $0.decisions.breaker.failures = 1000 }
+    let front = try TestRouter([proxy.port, second.server.port]) { $0.decisions.breaker.failures = 1000 }
     var cuts = 0
     for (path, body) in RoutingTests.requests {
-      let expected = try chunks(try await second.send(.POST, path, body).text).chunks
+      let expected = try TestRouter.chunks(try await second.send(.POST, path, body).text).chunks
       // In the head, in the first chunks, in the midst of some, near the end, and not at all.
       for limit in [1, 150, 300, 555, 1000, 2222, 3333, 5000, 7777, 9000, 1 << 20] {
         proxy.cut(after: limit)
         // One of two goes to the worker that dies.
         for _ in 0..<2 {
           let reply = try await front.send("POST", path, body)
-          let found = try chunks(reply.text)
+          let found = try TestRouter.chunks(reply.text)
           #expect(
             reply.status == 200 && found.chunks == expected && found.names.count == 1, "\(path), cut after \(limit)")
         }
@@ -122,12 +63,12 @@ import Testing
   @Test func streamsWithoutASeedGoOnToo() async throws {
     let (first, second) = (try TestServer(), try TestServer())
     let proxy = try CuttingProxy(server: first.server.port, limit: 2000)
-    let front = try Front([proxy.port, second.server.port])
+    let front = try TestRouter([proxy.port, second.server.port])
     for _ in 0..<2 {
       let reply = try await front.send(
         "POST", "/v1/completions",
         ["prompt": "a", "max_tokens": 80, "stream": true, "allowed_token_ids": [40, 41, 42, 43, 44]])
-      let text = try chunks(reply.text).chunks.compactMap { $0["choices"]?[0]?["text"]?.string }.joined()
+      let text = try TestRouter.chunks(reply.text).chunks.compactMap { $0["choices"]?[0]?["text"]?.string }.joined()
       #expect(text.count == 80 && !reply.text.contains("token_ids"))
     }
     #expect(proxy.cuts == 1)
@@ -136,7 +77,7 @@ import Testing
   @Test func whatNobodyCanGoOnWithEndsWithAnError() async throws {
     let first = try TestServer()
     let proxy = try CuttingProxy(server: first.server.port, limit: 1500)
-    let front = try Front([proxy.port])
+    let front = try TestRouter([proxy.port])
     let reply = try await front.send(
       "POST", "/v1/completions", ["prompt": "a", "max_tokens": 80, "seed": 1, "stream": true])
     #expect(reply.status == 200 && reply.text.contains("worker_lost") && !reply.text.contains("[DONE]"))
@@ -149,7 +90,7 @@ import Testing
   @Test func repliesAreThoseOfTheWorker() async throws {
     let worker = try TestServer()
     // One of the two addresses has nobody behind it.
-    let front = try Front([worker.server.port, 1])
+    let front = try TestRouter([worker.server.port, 1])
     for (path, body) in [
       ("/v1/completions", ["prompt": "Hello", "max_tokens": 5, "temperature": 0] as JSONValue),
       ("/v1/completions", ["prompt": 7]), ("/v1/completions", "no object"), ("/tokenize", ["prompt": "ab"]),
@@ -179,7 +120,7 @@ import Testing
       responder.send(reply)
     }
     defer { full.shutdown() }
-    let front = try Front([full.port])
+    let front = try TestRouter([full.port])
     for _ in 0..<10 {
       let reply = try await front.send("POST", "/v1/completions", ["prompt": "a"])
       #expect(reply.status == 429 && reply.text.contains("full"))
@@ -190,7 +131,7 @@ import Testing
 
   @Test func workersAreAddedAndRemovedWithAKey() async throws {
     let worker = try TestServer()
-    let front = try Front([])
+    let front = try TestRouter([])
     let url = "http://127.0.0.1:\(worker.server.port)"
     #expect(try await front.send("GET", "/ready").status == 503)
     #expect(try await front.send("POST", "/v1/completions", ["prompt": "a"]).status == 503)
@@ -204,6 +145,72 @@ import Testing
     #expect(try await front.send("DELETE", "/workers", ["url": .string(url)], key: "key").status == 404)
     #expect(try await front.send("GET", "/ready").status == 503)
     #expect(try await front.send("GET", "/health").status == 200)
+    #expect(try await front.send("GET", "/metrics").status == 401)
+    #expect(
+      try await front.send("POST", "/workers", ["url": .string(url), "role": "prefill"], key: "key").status == 400)
+  }
+
+  @Test func workersAndKeysAreReplaced() async throws {
+    let (first, second) = (try TestServer(), try TestServer())
+    let front = try TestRouter([first.server.port])
+    func group(_ server: TestServer) -> WorkerGroup {
+      WorkerGroup(.given(WorkerAddress(host: "127.0.0.1", port: server.server.port)))
+    }
+    // A stream that is under way goes on.
+    async let stream = front.send(
+      "POST", "/v1/completions", ["prompt": "a", "max_tokens": 900, "ignore_eos": true, "seed": 1, "stream": true])
+    for _ in 0..<500 where first.engine!.statistics.running == 0 { try await Task.sleep(for: .milliseconds(10)) }
+    front.supervisor.replace([group(second)])
+    func ports() -> [Int] { front.service.workers.filter { $0.health == .ready }.map(\.address.port) }
+    for _ in 0..<1000 where !ports().contains(second.server.port) { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(try await stream.text.contains("[DONE]"))
+    for _ in 0..<1000 where ports() != [second.server.port] { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(front.service.workers.map(\.address.port) == [second.server.port])
+    var keys = front.service.keys
+    keys.admin = "another"
+    front.service.replace(keys)
+    #expect(try await front.send("GET", "/workers", key: "key").status == 401)
+    #expect(try await front.send("GET", "/workers", key: "another").status == 200)
+  }
+
+  @Test func workersSpeakTLS() async throws {
+    let folder = String(
+      #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(2).joined(separator: "/"))
+    let chain = folder + "/Fixtures/server-certificate.pem"
+    let worker = try TestServer(
+      certificate: TLSCertificate(chain: chain, key: folder + "/Fixtures/server-key.pem"))
+    let group = WorkerGroup(.given(try WorkerAddress(url: "https://localhost:\(worker.server.port)")))
+    let front = try TestRouter([], groups: [group]) { $0.authority = chain }
+    let body: JSONValue = ["prompt": "Hello", "max_tokens": 200, "ignore_eos": true, "seed": 3, "stream": true]
+    let plain = try TestServer()
+    let expected = try TestRouter.chunks(try await plain.send(.POST, "/v1/completions", body).text).chunks
+    for _ in 0..<3 {
+      let reply = try await front.send("POST", "/v1/completions", body)
+      #expect(try TestRouter.chunks(reply.text).chunks == expected)
+    }
+    // By its number the certificate is right, too; with another authority it is not.
+    let number = WorkerGroup(.given(try WorkerAddress(url: "https://127.0.0.1:\(worker.server.port)")))
+    let byNumber = try TestRouter([], groups: [number]) { $0.authority = chain }
+    #expect(try await byNumber.send("POST", "/v1/completions", body).status == 200)
+    let stranger = try TestRouter([], groups: [group])
+    #expect(stranger.service.workers.map(\.health) == [.down])
+    #expect(throws: ServingError.self) {
+      try TestRouter([]) { $0.authority = folder + "/Fixtures/server-key.pem" }
+    }
+  }
+
+  @Test func predictionsAreEachModelsOwn() async throws {
+    let worker = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1) { request, responder in
+      let text = request.path == "/v1/models" ? #"{"data":[{"id":"aaaa"},{"id":"bbbb"}]}"# : "{}"
+      responder.send(HTTPReply(200, "application/json", Array(text.utf8)))
+    }
+    defer { worker.shutdown() }
+    let front = try TestRouter([worker.port]) { $0.decisions.policy = .cacheAware }
+    let prompt = JSONValue.string(String(repeating: "0123456789abcdef", count: 64))
+    for (model, known) in [("aaaa", 0), ("bbbb", 0), ("aaaa", 8), ("bbbb", 16)] as [(JSONValue, Int)] {
+      _ = try await front.send("POST", "/v1/completions", ["model": model, "prompt": prompt])
+      #expect(try await front.metric("prompt_blocks_known_total") == known)
+    }
   }
 
   @Test func workersAreFoundInKubernetes() async throws {
@@ -218,7 +225,7 @@ import Testing
     }
     defer { api.shutdown() }
     let source = try WorkerSource("k8s://ml/llama", api: "http://127.0.0.1:\(api.port)", token: nil)
-    let front = try Front([], sources: [source])
+    let front = try TestRouter([], groups: [WorkerGroup(source)])
     #expect(Set(front.service.workers.map(\.address.description)) == ["http://127.0.0.1:9", "http://127.0.0.2:9"])
     #expect(seen.withLock { $0 }.hasPrefix("/apis/discovery.k8s.io/v1/namespaces/ml/endpointslices?labelSelector="))
     addresses.withLock { $0 = ["127.0.0.2"] }
@@ -228,7 +235,7 @@ import Testing
 
   @Test func workersAreFoundByName() throws {
     let source = try WorkerSource("dns://localhost:9", api: "http://127.0.0.1:1", token: nil)
-    let front = try Front([], sources: [source])
+    let front = try TestRouter([], groups: [WorkerGroup(source)])
     #expect(front.service.workers.map(\.address.description) == ["http://127.0.0.1:9"])
     for text in ["dns://a", "k8s://a:1", "k8s://a/b:x", "k8s://a/../b:1"] {
       #expect(throws: ServingError.self) { try WorkerSource(text, api: "http://a:1", token: nil) }
@@ -237,7 +244,7 @@ import Testing
 
   @Test func whoGoesAwayIsForgotten() async throws {
     let worker = try TestServer()
-    let front = try Front([worker.server.port])
+    let front = try TestRouter([worker.server.port])
     var request = HTTPClientRequest(url: "http://127.0.0.1:\(front.server.port)/v1/completions")
     request.method = .POST
     let body: JSONValue = ["prompt": "a", "max_tokens": 1000, "ignore_eos": true, "stream": true]

@@ -133,7 +133,8 @@ extension APIError {
   var anthropicJSON: JSONValue {
     let type =
       switch kind {
-      case .badRequest, .wrongMethod, .timeout, .uriTooLong, .expectationFailed, .headTooLarge: "invalid_request_error"
+      case .badRequest, .wrongMethod, .timeout, .conflict, .uriTooLong, .expectationFailed, .headTooLarge:
+        "invalid_request_error"
       case .unauthorized: "authentication_error"
       case .forbidden: "permission_error"
       case .notFound: "not_found_error"

@@ -45,23 +45,47 @@ final class TextAnswer: Sendable {
   private let inbox: Mutex<Inbox>
   private let state: Mutex<State>
 
-  /// - Parameter texts: one for each choice.
+  /// - Parameters:
+  ///   - texts: one for each choice.
+  ///   - fetch: what is waited for before, given the first of them.
   static func begin(
     _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ engine: InferenceEngine,
-    _ metrics: ServiceMetrics, _ responder: HTTPResponder
+    _ metrics: ServiceMetrics, _ responder: HTTPResponder, fetch: (@Sendable (GenerationRequest) async -> Void)? = nil
   ) {
     let answer = TextAnswer(texts, request, format, engine, metrics, responder)
     if let error = answer.caller?.problem(with: texts) { return answer.give(error) }
     answer.trace?.submitted(texts.count)
-    for (index, var text) in texts.enumerated() {
-      // Who brings a key is who it says, whatever else the request tells.
-      if let caller = answer.caller { text.tenant = caller.name }
-      let id = engine.submit(text) { answer.receive($0, index) }
-      answer.inbox.withLock { $0.ids.append(id) }
+    guard let fetch else {
+      answer.submit(texts)
+      return responder.whenGone { answer.cancel() }
     }
-    responder.whenGone { answer.cancel() }
+    let task = Task {
+      await fetch(answer.owned(texts[0]))
+      answer.submit(texts)
+    }
+    responder.whenGone {
+      task.cancel()
+      answer.cancel()
+    }
+  }
+
+  /// Who brings a key is who it says, whatever else the request tells.
+  private func owned(_ text: GenerationRequest) -> GenerationRequest {
+    guard let caller else { return text }
+    var text = text
+    text.tenant = caller.name
+    return text
+  }
+
+  private func submit(_ texts: [GenerationRequest]) {
+    // Whoever asked may have gone.
+    if inbox.withLock({ $0.isCancelled }) { return texts.forEach { _ in trace?.ended(text: nil) } }
+    for (index, text) in texts.enumerated() {
+      let id = engine.submit(owned(text)) { self.receive($0, index) }
+      inbox.withLock { $0.ids.append(id) }
+    }
     // One may have been refused before the others were asked for.
-    if answer.inbox.withLock({ $0.isCancelled }) { answer.cancel() }
+    if inbox.withLock({ $0.isCancelled }) { cancel() }
   }
 
   private init(

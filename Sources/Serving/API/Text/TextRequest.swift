@@ -56,6 +56,18 @@ extension APIService {
         return result
       }
     }
-    TextAnswer.begin(requests, request, format, engine, metrics, responder)
+    TextAnswer.begin(requests, request, format, engine, metrics, responder, fetch: fetch(request, engine, responder))
+  }
+
+  /// Fetches the prompt's blocks from the worker that the router has named, if it has.
+  private func fetch(
+    _ request: TextRequest, _ engine: InferenceEngine, _ responder: HTTPResponder
+  ) -> (@Sendable (GenerationRequest) async -> Void)? {
+    guard let transfer, let worker = responder.prefillWorker else { return nil }
+    let isOne = request.prompts.count == 1 && request.fields.adapter == nil && request.fields.promptScores == nil
+    return { text in
+      let outcome = isOne ? await transfer.fetch(text, from: worker, into: engine) : .needless
+      responder.add(headers: [(PrefillOutcome.header, outcome.rawValue)])
+    }
   }
 }
