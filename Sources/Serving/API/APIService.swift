@@ -20,7 +20,7 @@ public final class APIService: Sendable {
   /// Keys of which a request must bring one; nil: none is needed.
   private let keys: KeyRing?
   /// How blocks of the cache go to other servers and come from them; nil: they do not.
-  let transfer: CacheTransfer?
+  package let transfer: CacheTransfer?
   private let version: String
   /// Whether requests may load adapters from the server's disk.
   let allowsAdapterLoading: Bool

@@ -137,7 +137,7 @@ struct Serve: ParsableCommand {
     writeOutput(
       "Serving \(service.name) on http\(certificate == nil ? "" : "s")://\(settings.host):\(server.port) (\(about))\n")
     Interrupt.wait {
-      Serve.reload(settings, keys, certificate)
+      Serve.reload(settings, keys, certificate, service.transfer)
       observers.reopen()
     }
     Failure.writeError("Ending: no more requests are taken.\n")
@@ -178,8 +178,13 @@ struct Serve: ParsableCommand {
   }
 
   /// What can change while requests are under way; what cannot be read stays as it was.
-  private static func reload(_ settings: ServeConfiguration, _ keys: KeyRing?, _ certificate: TLSCertificate?) {
+  private static func reload(
+    _ settings: ServeConfiguration, _ keys: KeyRing?, _ certificate: TLSCertificate?, _ transfer: CacheTransfer?
+  ) {
     do {
+      if let transfer, let file = settings.transfer.key {
+        transfer.replace(key: try secret(file, "--transfer-key"))
+      }
       if let keys, let file = settings.keys { keys.replace(try ConfigurationLoader.load(file: file)) }
       try certificate?.reload()
       Failure.writeError("Keys, limits and certificates were read again.\n")

@@ -220,6 +220,12 @@ import Testing
     #expect(try await ask(writer, good, key: nil).0 == 401)
     #expect(try await ask(writer, good, key: "other").0 == 401)
     #expect(try await ask(writer, good, key: "shared").0 == 200)
+    // The key may change while the server runs.
+    let changing = try Self.transfer()
+    let changed = try TestServer(transfer: changing)
+    changing.replace(key: "new")
+    #expect(try await ask(changed, good, key: "shared").0 == 401)
+    #expect(try await ask(changed, good, key: "new").0 == 200)
     #expect(try await ask(writer, ["form": "x", "tokens": [40]], key: "shared").0 == 409)
     for body: JSONValue in [
       ["tokens": [40]], ["form": form], ["form": form, "tokens": []], ["form": form, "tokens": [-1, 2, 3, 4]],

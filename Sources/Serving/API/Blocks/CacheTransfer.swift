@@ -29,7 +29,7 @@ package final class CacheTransfer: Sendable {
     var seconds = 0.0
   }
 
-  private let key: String
+  private let key: Mutex<String>
   private let client: HTTPClient
   private let counted = Mutex(Counts())
   private let clock = MonotonicClock()
@@ -39,9 +39,12 @@ package final class CacheTransfer: Sendable {
   ///   - authority: a PEM file with the authorities that have signed the other workers' certificates; nil: the system's.
   ///   - patience: seconds without a byte after which another worker is given up.
   package init(key: String, authority: String? = nil, patience: Int = 30) throws {
-    self.key = key
+    self.key = Mutex(key)
     client = try HTTPClient.ofWorkers(authority: authority, patience: .seconds(Int64(patience)))
   }
+
+  /// Takes another key from now on; blocks that are under way go on.
+  package func replace(key new: String) { key.withLock { $0 = new } }
 
   /// Ends connections; nothing is fetched from here on.
   func close() { try? client.syncShutdown() }
@@ -52,7 +55,7 @@ package final class CacheTransfer: Sendable {
   /// Whether a request brings the key. Hashes are compared: how long that takes says nothing of the key.
   func isKnown(_ request: HTTPRequest) -> Bool {
     guard let given = request.headers[Self.keyHeader] else { return false }
-    return SHA256.hash(data: Array(given.utf8)) == SHA256.hash(data: Array(key.utf8))
+    return SHA256.hash(data: Array(given.utf8)) == SHA256.hash(data: Array(key.withLock { $0 }.utf8))
   }
 
   /// The worker on which a request's prompt is to be read, as its router says.
@@ -88,7 +91,7 @@ package final class CacheTransfer: Sendable {
     if first >= count { return (.needless, 0) }
     var question = HTTPClientRequest(url: "\(worker)/v1/cache/blocks")
     question.method = .POST
-    question.headers.add(name: Self.keyHeader, value: key)
+    question.headers.add(name: Self.keyHeader, value: key.withLock { $0 })
     let body: JSONValue = [
       "form": .string(form.fingerprint), "tokens": .tokens(text.tokens), "from": .number(JSONNumber(first)),
       "cache_salt": .string(text.salt), "user": .string(request.tenant),
