@@ -43,8 +43,10 @@ package enum LoadWorkload: Sendable {
   /// The request of a number; nil: there are no more.
   package func request(_ number: Int, seed: UInt64) -> LoadRequest? {
     var random = RandomSequence(seed: seed, stream: UInt64(number) << 1 | 1)
-    // The upper bits are the workload's, so that no two requests share a text by chance.
-    let own = UInt64(number) | 1 << 62
+    // Names of texts: the upper bits are the workload's, so that no two requests share a text by chance, the others the seed's.
+    var names = RandomSequence(seed: seed, stream: 0)
+    let salt = names.next() >> 3
+    let own = (UInt64(number) ^ salt) | 1 << 62
     switch self {
     case .random(let input, let output, let spread):
       func length(_ mean: Int) -> Int {
@@ -61,7 +63,7 @@ package enum LoadWorkload: Sendable {
       let input = length(100, 1.2)
       return LoadRequest(parts: [.init(name: own, tokens: input)], output: length(130, 1))
     case .prefixes(let groups, let prefix, let input, let output):
-      let group = UInt64(Int.random(in: 0..<groups, using: &random)) | 1 << 61
+      let group = (UInt64(Int.random(in: 0..<groups, using: &random)) ^ salt) | 1 << 61
       return LoadRequest(
         parts: [.init(name: group, tokens: prefix), .init(name: own, tokens: input)], output: output)
     case .list(let requests): return number < requests.count ? requests[number] : nil
