@@ -25,6 +25,9 @@ struct AdapterSlots {
     adapter.isEmpty || slots.contains { $0.adapter == adapter || $0.users == 0 }
   }
 
+  /// Running texts that use a place.
+  func users(_ slot: Int) -> Int { slots[slot].users }
+
   /// One more text with an adapter.
   ///
   /// - Returns: its place, and whether it must be written there first; nil: all places are used by others.
@@ -40,13 +43,10 @@ struct AdapterSlots {
   }
 
   /// One text less in a place.
-  ///
-  /// - Returns: whether the place can be had now.
-  mutating func give(_ slot: Int) -> Bool {
+  mutating func give(_ slot: Int) {
     slots[slot].users -= 1
     precondition(slots[slot].users >= 0, "place \(slot) is given up more often than it was taken")
     releases += 1
     slots[slot].freed = releases
-    return slots[slot].users == 0
   }
 }

@@ -99,12 +99,29 @@ struct PagedCache {
     table.key = key
   }
 
-  /// Whether there is room for `positions` of a text that begins with `tokens`, shared blocks counted as far as others use
-  /// them: those that nobody uses are among the available ones.
-  func hasRoom(for positions: Int, of tokens: [Int32], _ root: PrefixTree.Root) -> Bool {
-    let missing = blocks(for: positions)
-    if missing <= available { return true }
-    return missing - tree.match(root, tokens, limit: tokens.count - 1).count { !tree.isIdle($0) } <= available
+  /// What would be free if some texts gave up their blocks.
+  struct Relief {
+    /// How many of those texts use a node.
+    fileprivate var users: [PrefixTree.Node: Int] = [:]
+    fileprivate(set) var blocks = 0
+  }
+
+  /// Counts a text among those that give up their blocks.
+  func add(_ table: Table, to relief: inout Relief) {
+    relief.blocks += table.blocks.count - table.nodes.count
+    for node in table.nodes {
+      relief.users[node, default: 0] += 1
+      if relief.users[node] == tree.users(node) { relief.blocks += 1 }
+    }
+  }
+
+  /// Counts a text no more among those that give up their blocks.
+  func remove(_ table: Table, from relief: inout Relief) {
+    relief.blocks -= table.blocks.count - table.nodes.count
+    for node in table.nodes {
+      if relief.users[node] == tree.users(node) { relief.blocks -= 1 }
+      relief.users[node]! -= 1
+    }
   }
 
   /// The first block of a text that is not in the tree; nil: it has no more full blocks.
@@ -114,13 +131,19 @@ struct PagedCache {
     return Coming(parent: table.parent, tokens: tokens[start..<(start + blockSize)])
   }
 
+  /// How many blocks more than there are `positions` of a text take; none if it is not positive.
+  func missing(_ positions: Int, in table: Table) -> Int { blocks(for: positions) - table.blocks.count - available }
+
+  /// The most positions of a text that there is room for.
+  func most(in table: Table) -> Int { (table.blocks.count + available) * blockSize }
+
   /// Makes room for `positions` of a text.
   ///
   /// - Returns: whether there was enough; if not, the table is as it was.
   mutating func reserve(_ positions: Int, in table: inout Table) -> Bool {
-    let missing = blocks(for: positions) - table.blocks.count
-    guard missing <= available else { return false }
-    for _ in 0..<max(0, missing) { table.append(free.popLast() ?? tree.evict()!) }
+    guard missing(positions, in: table) <= 0 else { return false }
+    let count = blocks(for: positions) - table.blocks.count
+    for _ in 0..<max(0, count) { table.append(free.popLast() ?? tree.evict()!) }
     return true
   }
 

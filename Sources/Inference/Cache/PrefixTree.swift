@@ -59,7 +59,7 @@ struct PrefixTree {
   var rootCount: Int { roots.count }
 
   func block(_ node: Node) -> Int32 { entries[node]!.block }
-  func isIdle(_ node: Node) -> Bool { entries[node]!.users == 0 }
+  func users(_ node: Node) -> Int { entries[node]!.users }
 
   /// The root that a text begins with, held for it. Roots are negative and have no entry.
   mutating func hold(_ root: Root) -> Node {

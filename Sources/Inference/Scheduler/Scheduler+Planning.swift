@@ -1,83 +1,133 @@
 // What the next step computes.
+//
+// Running texts get their parts in the order of their rights; before each of them, waiting requests of higher priority begin. So
+// whoever gives up a place goes after the one that it is for, and is no part of the step yet. Whether a request can begin is
+// known before anybody gives up anything for it.
 
 extension Scheduler {
+  /// A step in the making.
+  private struct Plan {
+    var parts: [EngineStep.Part] = []
+    var placed: [(slot: Int, id: ScheduledRequest.ID)] = []
+    var actions: [Action]
+    /// Tokens that are left for prompts: texts being written have theirs for sure.
+    var budget: Int
+    /// Who computes a block that others might wait for.
+    var leaders: [PagedCache.Coming: ScheduledRequest.ID]
+    /// Whether more requests can begin, and those with adapters.
+    var isOpen = true
+    var takesAdapters = true
+    /// Who has given up its place for others.
+    var preempted: Set<ScheduledRequest.ID> = []
+  }
+
   /// The next step; nil: there is nothing to compute.
   ///
   /// - Precondition: the step before it was computed.
   package mutating func plan(at now: Double) -> (step: EngineStep?, actions: [Action]) {
     precondition(inFlight.isEmpty, "a step is being computed")
-    var actions = handle(.tick, at: now)
+    let actions = handle(.tick, at: now)
     running.sort(by: Text.goesFirst)
-    giveWay(&actions)
-    var parts: [EngineStep.Part] = []
-    // Texts being written have their token for sure.
-    var budget = limits.tokens - running.count(where: \.isWriting)
+    var plan = Plan(
+      actions: actions, budget: limits.tokens - running.count(where: \.isWriting), leaders: leaders())
     var index = 0
-    while index < running.count {
+    while true {
+      while let text = next(before: index, plan) {
+        if begin(text, at: index, &plan) { index += 1 }
+      }
+      guard index < running.count else { break }
       let text = running[index]
-      let count = text.isWriting ? 1 : min(text.tokens.count - text.computed, budget)
-      if count > 0, makeRoom(text.computed + count, for: index, &actions) {
-        if !text.isWriting { budget -= count }
-        parts.append(part(index, count))
+      let count = text.isWriting ? 1 : min(text.tokens.count - text.computed, plan.budget)
+      if count > 0, makeRoom(text.computed + count, for: index, &plan) {
+        if !text.isWriting { plan.budget -= count }
+        add(index, count, &plan)
       }
       index += 1
     }
-    var leaders = leaders()
-    var placed: [(slot: Int, id: ScheduledRequest.ID)] = []
-    while budget > 0, running.count < limits.running, let index = admit(&leaders, &placed, &actions) {
-      let count = min(running[index].tokens.count - running[index].computed, budget)
-      guard cache.reserve(running[index].computed + count, in: &running[index].table!) else {
-        preconditionFailure("a request is admitted with room for its prompt")
-      }
-      budget -= count
-      parts.append(part(index, count))
-    }
-    inFlight = Set(parts.map(\.id))
-    return (parts.isEmpty ? nil : EngineStep(parts: parts, placed: placed), actions)
+    inFlight = Set(plan.parts.map(\.id))
+    return (plan.parts.isEmpty ? nil : EngineStep(parts: plan.parts, placed: plan.placed), plan.actions)
   }
 
-  private func part(_ index: Int, _ count: Int) -> EngineStep.Part {
+  /// Makes the next tokens of a running text a part of the step.
+  private func add(_ index: Int, _ count: Int, _ plan: inout Plan) {
     let text = running[index]
     let end = text.computed + count
     // A copy where it is short: a slice would make the text's next token copy all of it.
     let tokens = count == 1 ? [text.tokens[text.computed]] : text.tokens[text.computed..<end]
-    return EngineStep.Part(
-      id: text.request.id, start: text.computed, tokens: tokens, blocks: text.table!.blocks, slot: text.slot,
-      isLast: end == text.tokens.count, isWriting: text.isWriting)
+    plan.parts.append(
+      EngineStep.Part(
+        id: text.request.id, start: text.computed, tokens: tokens, blocks: text.table!.blocks, slot: text.slot,
+        isLast: end == text.tokens.count, isWriting: text.isWriting))
   }
 
   // MARK: Room
 
-  /// Room in the cache for so many positions of a running text, if need be instead of those that go after it, which are no
-  /// part of the step yet.
-  private mutating func makeRoom(_ positions: Int, for index: Int, _ actions: inout [Action]) -> Bool {
-    while !cache.reserve(positions, in: &running[index].table!) {
-      guard index < running.count - 1 else { return false }
-      preempt(&actions)
+  /// Room in the cache for so many positions of a running text, if need be instead of those that go after it.
+  private mutating func makeRoom(_ positions: Int, for index: Int, _ plan: inout Plan) -> Bool {
+    if cache.reserve(positions, in: &running[index].table!) { return true }
+    let missing = cache.missing(positions, in: running[index].table!)
+    guard let victims = victims(from: index + 1, for: Want(blocks: missing)) else { return false }
+    preempt(victims, &plan)
+    return cache.reserve(positions, in: &running[index].table!)
+  }
+
+  /// What is wanted beyond what there is.
+  private struct Want {
+    var blocks: Int
+    /// Running texts less.
+    var places = 0
+    /// A place for an adapter.
+    var slot = false
+  }
+
+  /// Which running texts are to give up what they have: no more than necessary, those that go last.
+  ///
+  /// - Parameter index: from where on they may.
+  /// - Returns: nil: all of them would not be enough.
+  private func victims(from index: Int, for want: Want) -> [Int]? {
+    var victims: [Int] = []
+    var relief = PagedCache.Relief()
+    func isEnough() -> Bool {
+      relief.blocks >= want.blocks && victims.count >= want.places && (!want.slot || frees(slotBy: victims))
     }
-    return true
+    func take(_ index: Int) {
+      victims.append(index)
+      cache.add(running[index].table!, to: &relief)
+    }
+    var candidates = index..<running.count
+    while !isEnough() {
+      guard let last = candidates.popLast() else { return nil }
+      take(last)
+    }
+    // Those that turn out not to be needed keep it, those that go first before others.
+    for victim in victims.reversed() {
+      victims.removeAll { $0 == victim }
+      cache.remove(running[victim].table!, from: &relief)
+      if !isEnough() { take(victim) }
+    }
+    return victims
   }
 
-  /// Running requests of lower priority make room for the waiting one that goes first.
-  private mutating func giveWay(_ actions: inout [Action]) {
-    guard let first = waiting.first(shares) else { return }
-    while let last = running.last, last.request.priority < first.request.priority,
-      running.count >= limits.running || !adapters.hasRoom(for: first.request.adapter)
-        || !cache.hasRoom(for: first.tokens.count + 1, of: first.tokens, first.root)
-    { preempt(&actions) }
+  /// Whether an adapter's place has no other users.
+  private func frees(slotBy victims: [Int]) -> Bool {
+    let used = Dictionary(victims.lazy.compactMap { running[$0].slot }.map { ($0, 1) }, uniquingKeysWith: +)
+    return used.contains { adapters.users($0) == $1 }
   }
 
-  /// Sends the running request that goes last back to the queue.
-  private mutating func preempt(_ actions: inout [Action]) {
-    release(running.count - 1)
-    let text = running.removeLast()
-    waiting.insert(text)
-    actions.append(.preempted(text.request.id))
+  /// Sends running requests, which are no part of the step yet, back to the queue.
+  private mutating func preempt(_ victims: [Int], _ plan: inout Plan) {
+    for index in victims.sorted(by: >) {
+      if running[index].isWriting { plan.budget += 1 }
+      release(index)
+      let text = running.remove(at: index)
+      waiting.insert(text)
+      plan.preempted.insert(text.request.id)
+      plan.actions.append(.preempted(text.request.id))
+    }
   }
 
   // MARK: The queue
 
-  /// Who computes a block that others might wait for.
   private func leaders() -> [PagedCache.Coming: ScheduledRequest.ID] {
     if waiting.isEmpty { return [:] }
     let reading = running.lazy.filter { !$0.isWriting }
@@ -85,59 +135,91 @@ extension Scheduler {
     return Dictionary(reading) { first, _ in first }
   }
 
-  /// Takes the request that is next from the queue.
+  /// The waiting request that goes first, if it goes before the running text at `index`: by a higher priority, or as there is
+  /// none.
+  private func next(before index: Int, _ plan: Plan) -> Text? {
+    // Behind the last there is nobody to give up anything.
+    guard plan.isOpen, index < running.count || plan.budget > 0 && running.count < limits.running,
+      let text = waiting.first(shares, adapted: plan.takesAdapters), !plan.preempted.contains(text.request.id),
+      index == running.count || text.request.priority > running[index].request.priority
+    else { return nil }
+    return text
+  }
+
+  /// Takes a request from the queue, if it can begin: if there is all that it needs, or running texts from `index` on, which
+  /// are of lower priority, can give it up.
   ///
-  /// - Parameter placed: adapters that get a place.
-  /// - Returns: its place among the running ones, the last; nil: none can begin now.
-  private mutating func admit(
-    _ leaders: inout [PagedCache.Coming: ScheduledRequest.ID],
-    _ placed: inout [(slot: Int, id: ScheduledRequest.ID)], _ actions: inout [Action]
-  ) -> Int? {
-    while var text = waiting.first(shares) {
-      // Where one waits for a place, no later one may keep the places from becoming free.
-      guard adapters.hasRoom(for: text.request.adapter), text.request.adapter.isEmpty || !waiting.hasParked else {
-        waiting.park(text.request.id)
-        continue
-      }
-      let table = cache.begin(text.tokens, text.root, isStored: text.request.isStored)
-      let next = cache.next(text.tokens, table)
-      if let next, let leader = leaders[next] {
-        cache.end(table)
-        follow(text, leader)
-        continue
-      }
-      // Room for the whole prompt and the token after it: else it would soon be among those that give theirs up.
-      guard cache.blocks(for: text.tokens.count + 1) - table.blocks.count <= cache.available else {
-        cache.end(table)
-        return nil
-      }
-      if let next { leaders[next] = text.request.id }
-      if !text.request.adapter.isEmpty, let (slot, isNew) = adapters.take(text.request.adapter) {
-        text.slot = slot
-        if isNew { placed.append((slot, text.request.id)) }
-      }
-      text.computed = table.blocks.count * limits.blockSize
-      text.table = table
-      waiting.remove(text.request.id)
-      running.append(text)
-      shares.serve(text.tenant, read: text.tokens.count - text.computed)
-      actions.append(.started(text.request.id, cached: text.computed))
-      return running.count - 1
+  /// - Returns: whether it runs now, at `index`. If not, it is not the next one any more.
+  private mutating func begin(_ text: Text, at index: Int, _ plan: inout Plan) -> Bool {
+    let wantsSlot = !adapters.hasRoom(for: text.request.adapter)
+    if wantsSlot, !frees(slotBy: Array(index..<running.count)) {
+      // No later one may keep the places from becoming free.
+      plan.takesAdapters = false
+      return false
     }
-    return nil
+    var table = cache.begin(text.tokens, text.root, isStored: text.request.isStored)
+    let coming = cache.next(text.tokens, table)
+    // Who is of lower priority may have to wait for long.
+    if let coming, let leader = plan.leaders[coming], let leading = running.first(where: { $0.request.id == leader }),
+      leading.request.priority >= text.request.priority
+    {
+      cache.end(table)
+      follow(text, leading)
+      return false
+    }
+    // Room for the whole prompt and the token after it: else it would soon be among those that give theirs up.
+    let room = text.tokens.count + 1
+    let want = Want(
+      blocks: cache.missing(room, in: table), places: running.count + 1 - limits.running, slot: wantsSlot)
+    guard let victims = victims(from: index, for: want),
+      plan.budget > 0 || victims.contains(where: { running[$0].isWriting })
+    else {
+      cache.end(table)
+      plan.isOpen = false
+      return false
+    }
+    preempt(victims, &plan)
+    var text = text
+    text.computed = table.blocks.count * limits.blockSize
+    guard cache.reserve(room, in: &table) else { preconditionFailure("there is room for whoever begins") }
+    text.table = table
+    if let coming { plan.leaders[coming] = text.request.id }
+    if !text.request.adapter.isEmpty, let (slot, isNew) = adapters.take(text.request.adapter) {
+      text.slot = slot
+      if isNew { plan.placed.append((slot, text.request.id)) }
+    }
+    waiting.remove(text.request.id)
+    running.insert(text, at: index)
+    shares.serve(text.tenant, read: text.tokens.count - text.computed)
+    plan.actions.append(.started(text.request.id, cached: text.computed))
+    let count = min(text.tokens.count - text.computed, plan.budget)
+    plan.budget -= count
+    add(index, count, &plan)
+    return true
   }
 
   /// Lets a request wait until a running one has computed what both begin with.
-  private mutating func follow(_ text: Text, _ leader: ScheduledRequest.ID) {
-    let leading = running.first { $0.request.id == leader }!.tokens
-    let common = zip(text.tokens, leading).prefix { $0 == $1 }.count
-    waiting.follow(text.request.id, leader, until: common / limits.blockSize * limits.blockSize)
+  private mutating func follow(_ text: Text, _ leader: Text) {
+    let common = zip(text.tokens, leader.tokens).prefix { $0 == $1 }.count
+    waiting.follow(text.request.id, leader.request.id, until: common / limits.blockSize * limits.blockSize)
   }
 
   // MARK: Drafts
 
-  /// Makes room behind texts that are being written for tokens that are drafted, as far as the step and the cache have it
-  /// without taking anything from others.
+  /// How many drafted tokens a step takes, as far as it and the cache have room without taking anything from others: behind
+  /// each text that is being written, and in all.
+  package func room(forDraftsIn step: EngineStep) -> (each: [ScheduledRequest.ID: Int], all: Int) {
+    let texts = Dictionary(uniqueKeysWithValues: running.lazy.map { ($0.request.id, $0) })
+    let each = step.parts.lazy.filter(\.isWriting).map { ($0.id, room(behind: texts[$0.id]!)) }
+    return (Dictionary(uniqueKeysWithValues: each), max(0, min(limits.drafted, limits.tokens - step.count)))
+  }
+
+  private func room(behind text: Text) -> Int {
+    // The last token of all is chosen, not drafted.
+    min(text.request.limit - text.written - 1, cache.most(in: text.table!) - text.tokens.count)
+  }
+
+  /// Makes room behind texts that are being written for tokens that are drafted, as far as there is.
   ///
   /// - Parameter wanted: how many for which request.
   package mutating func makeRoom(forDrafts wanted: [ScheduledRequest.ID: Int], in step: inout EngineStep) {
@@ -145,9 +227,7 @@ extension Scheduler {
     let places = Dictionary(uniqueKeysWithValues: running.enumerated().map { ($1.request.id, $0) })
     for index in step.parts.indices where step.parts[index].isWriting {
       let place = places[step.parts[index].id]!
-      // The last token of all is chosen, not drafted.
-      let rest = running[place].request.limit - running[place].written - 1
-      let room = min(wanted[step.parts[index].id] ?? 0, rest, left)
+      let room = min(wanted[step.parts[index].id] ?? 0, room(behind: running[place]), left)
       guard room > 0, cache.reserve(running[place].tokens.count + room, in: &running[place].table!) else { continue }
       step.parts[index].room = room
       step.parts[index].blocks = running[place].table!.blocks

@@ -4,10 +4,12 @@
 // A step takes one token of every text that is being written, and fills what is left of its budget with pieces of prompts. If
 // the cache is full, the running request of the lowest priority that came last gives up its blocks and computes them again
 // later. Waiting requests go by priority, then by how little their tenant has been served (Sheng et al., 2024,
-// arXiv:2401.00588), then by arrival; those whose next block another one computes wait for it.
+// arXiv:2401.00588), then by arrival; those whose next block another one computes wait for it. They take the places of running
+// ones of lower priority where that gives them all that they need: a place in the step, blocks, and their adapter's place.
 //
 // Invariant: a value: events in, decisions out, time passed in. Every accepted request ends exactly once. The oldest request of
-// the highest priority always gets on, since one request alone always fits.
+// the highest priority always gets on, since one request alone always fits. Nobody gives up anything for nothing: whoever it is
+// for is a part of the same plan. A request waits for none of lower priority.
 
 internal import Core
 
@@ -194,11 +196,11 @@ package struct Scheduler: Sendable {
     return step.parts.flatMap { end($0.id, .cancelled) }
   }
 
-  /// Gives up the blocks of a running text and its adapter's place; who waits for it need not.
+  /// Gives up the blocks of a running text and its adapter's place; who follows it need not.
   mutating func release(_ index: Int) {
     waiting.advance(running[index].request.id, nil)
     if let table = running[index].table { cache.end(table) }
-    if let slot = running[index].slot, adapters.give(slot) { waiting.unpark() }
+    if let slot = running[index].slot { adapters.give(slot) }
     (running[index].table, running[index].slot, running[index].computed) = (nil, nil, 0)
   }
 }

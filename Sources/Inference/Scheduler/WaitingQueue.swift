@@ -1,7 +1,7 @@
-// The requests that do not run: a line for each tenant of each priority, in the order of arrival, and beside the lines those
-// that wait for another request to compute the beginning that both have, or for a place for their adapter.
+// The requests that do not run: a line for each tenant of each priority, in the order of arrival, apart from them the lines of
+// those with adapters, and beside the lines those that wait for another request to compute the beginning that both have.
 //
-// Invariant: a request is in one line, behind one leader or parked. What a call costs grows with the tenants that wait, not with their
+// Invariant: a request is in one line or behind one leader. What a call costs grows with the tenants that wait, not with their
 // requests.
 
 internal import DequeModule
@@ -10,18 +10,11 @@ internal import DequeModule
 struct WaitingQueue {
   typealias ID = ScheduledRequest.ID
 
-  private struct Place {
-    var arrival: UInt64
-    var id: ID
-  }
-
   private var texts: [ID: Scheduler.Text] = [:]
-  /// By priority and tenant; none is empty.
-  private var lines: [Int: [Int: Deque<Place>]] = [:]
+  /// Of requests without adapters, and with one.
+  private var (bare, adapted) = (Lines(), Lines())
   /// By leader: who follows it, until so many of its tokens are computed. Those that have left are still named here.
   private var followers: [ID: [(until: Int, id: ID)]] = [:]
-  /// Those that wait for a place for their adapter; those that have left are still named here.
-  private var parked: [ID] = []
 
   var count: Int { texts.count }
   var isEmpty: Bool { texts.isEmpty }
@@ -42,11 +35,13 @@ struct WaitingQueue {
   }
 
   /// The request in a line that goes first: by priority, then by how little its tenant was served, then by arrival.
-  func first(_ shares: TenantShares) -> Scheduler.Text? {
-    guard let priority = lines.keys.max() else { return nil }
-    let first = lines[priority]!.lazy.map { (served: shares[$0.key], place: $0.value.first!) }
-      .min { ($0.served, $0.place.arrival) < ($1.served, $1.place.arrival) }
-    return texts[first!.place.id]
+  ///
+  /// - Parameter adapted: whether those with adapters count.
+  func first(_ shares: TenantShares, adapted isAdapted: Bool = true) -> Scheduler.Text? {
+    let bare = bare.first(shares)
+    guard isAdapted, let adapted = adapted.first(shares) else { return bare.flatMap { texts[$0.id] } }
+    guard let bare else { return texts[adapted.id] }
+    return texts[adapted.goesBefore(bare) ? adapted.id : bare.id]
   }
 
   // MARK: Leaders
@@ -69,57 +64,78 @@ struct WaitingQueue {
     }
   }
 
-  // MARK: Places of adapters
-
-  var hasParked: Bool { !parked.isEmpty }
-
-  /// Takes a request out of its line until there is a place for an adapter.
-  mutating func park(_ id: ID) {
-    dequeue(texts[id]!)
-    parked.append(id)
-  }
-
-  /// Puts all of them back into their lines.
-  mutating func unpark() {
-    for id in parked {
-      if let text = texts[id] { enqueue(text) }
-    }
-    parked = []
-  }
-
   // MARK: Lines
 
   private mutating func enqueue(_ text: Scheduler.Text) {
-    let place = Place(arrival: text.arrival, id: text.request.id)
-    func add(_ line: inout Deque<Place>) { line.insert(place, at: WaitingQueue.index(of: place.arrival, in: line)) }
-    add(&lines[text.request.priority, default: [:]][text.tenant, default: []])
+    if text.request.adapter.isEmpty { bare.insert(text) } else { adapted.insert(text) }
   }
 
   /// Takes a request out of its line, if it is in it.
   private mutating func dequeue(_ text: Scheduler.Text) {
-    let (priority, tenant) = (text.request.priority, text.tenant)
-    // No second reference to the line, which would make its change a copy.
-    func index(_ line: Deque<Place>?) -> Int? {
-      guard let line else { return nil }
-      let index = WaitingQueue.index(of: text.arrival, in: line)
-      return index < line.count && line[index].id == text.request.id ? index : nil
-    }
-    guard let index = index(lines[priority]?[tenant]) else { return }
-    lines[priority]![tenant]!.remove(at: index)
-    guard lines[priority]![tenant]!.isEmpty else { return }
-    lines[priority]![tenant] = nil
-    if lines[priority]!.isEmpty { lines[priority] = nil }
+    if text.request.adapter.isEmpty { bare.remove(text) } else { adapted.remove(text) }
   }
+}
 
-  /// Where an arrival is in a line or would be.
-  private static func index(of arrival: UInt64, in line: Deque<Place>) -> Int {
-    var (low, high) = (0, line.count)
-    // Most come last or go first.
-    if let last = line.last, last.arrival < arrival { return line.count }
-    while low < high {
-      let middle = (low + high) / 2
-      if line[middle].arrival < arrival { low = middle + 1 } else { high = middle }
+extension WaitingQueue {
+  /// Lines by priority and tenant; none is empty.
+  private struct Lines {
+    private struct Place {
+      var arrival: UInt64
+      var id: ID
     }
-    return low
+
+    /// A request with what its turn depends on.
+    struct Head {
+      var priority: Int
+      var served: Double
+      var arrival: UInt64
+      var id: ID
+
+      func goesBefore(_ other: Head) -> Bool {
+        (-priority, served, arrival) < (-other.priority, other.served, other.arrival)
+      }
+    }
+
+    private var lines: [Int: [Int: Deque<Place>]] = [:]
+
+    func first(_ shares: TenantShares) -> Head? {
+      guard let priority = lines.keys.max() else { return nil }
+      return lines[priority]!.lazy.map { tenant, line in
+        Head(priority: priority, served: shares[tenant], arrival: line[0].arrival, id: line[0].id)
+      }.min { $0.goesBefore($1) }
+    }
+
+    mutating func insert(_ text: Scheduler.Text) {
+      let place = Place(arrival: text.arrival, id: text.request.id)
+      func add(_ line: inout Deque<Place>) { line.insert(place, at: Self.index(of: place.arrival, in: line)) }
+      add(&lines[text.request.priority, default: [:]][text.tenant, default: []])
+    }
+
+    mutating func remove(_ text: Scheduler.Text) {
+      let (priority, tenant) = (text.request.priority, text.tenant)
+      // No second reference to the line, which would make its change a copy.
+      func index(_ line: Deque<Place>?) -> Int? {
+        guard let line else { return nil }
+        let index = Self.index(of: text.arrival, in: line)
+        return index < line.count && line[index].id == text.request.id ? index : nil
+      }
+      guard let index = index(lines[priority]?[tenant]) else { return }
+      lines[priority]![tenant]!.remove(at: index)
+      guard lines[priority]![tenant]!.isEmpty else { return }
+      lines[priority]![tenant] = nil
+      if lines[priority]!.isEmpty { lines[priority] = nil }
+    }
+
+    /// Where an arrival is in a line or would be.
+    private static func index(of arrival: UInt64, in line: Deque<Place>) -> Int {
+      var (low, high) = (0, line.count)
+      // Most come last or go first.
+      if let last = line.last, last.arrival < arrival { return line.count }
+      while low < high {
+        let middle = (low + high) / 2
+        if line[middle].arrival < arrival { low = middle + 1 } else { high = middle }
+      }
+      return low
+    }
   }
 }
