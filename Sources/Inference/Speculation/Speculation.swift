@@ -36,11 +36,13 @@ final class Speculation {
   func extend(_ step: inout EngineStep, _ scheduler: inout Scheduler, sampler: (ID) -> Sampler?) throws {
     prospects = [:]
     for part in step.parts where part.isWriting { prospects[part.id] = drafter.prospect(of: part.id, most: most) }
+    let room = scheduler.room(forDraftsIn: step)
     let drafts = prospects.map { id, prospect in
-      (id, (count: prospect.count, rate: acceptances[id]![prospect.sort]))
+      (id, (count: min(prospect.count, room.each[id]!), rate: acceptances[id]![prospect.sort]))
     }
     let counts = cost.worthwhile(
-      rows: step.count, written: step.wanted, extra: drafter.cost, drafts: Dictionary(uniqueKeysWithValues: drafts))
+      rows: step.count, written: step.wanted, extra: drafter.cost, drafts: Dictionary(uniqueKeysWithValues: drafts),
+      room: room.all)
     scheduler.makeRoom(forDrafts: counts, in: &step)
     try drafter.draft(&step, prospects, sampler: sampler)
   }

@@ -49,9 +49,10 @@ package struct StepCost {
   ///   - rows: tokens of the step without drafts.
   ///   - written: tokens that it writes without drafts.
   ///   - extra: seconds for each drafted token, its own cost in the step apart.
-  ///   - drafts: how many tokens there are at most of a text, and how often such drafts are accepted.
+  ///   - drafts: how many tokens the step takes at most of a text, and how often such drafts are accepted.
+  ///   - room: how many drafted tokens it takes at most in all.
   package func worthwhile<ID: Hashable & Comparable>(
-    rows: Int, written: Int, extra: Double, drafts: [ID: (count: Int, rate: Double)]
+    rows: Int, written: Int, extra: Double, drafts: [ID: (count: Int, rate: Double)], room: Int
   ) -> [ID: Int] {
     // As long as nothing is known, a step is measured as it is.
     if isUnknown { return [:] }
@@ -59,7 +60,8 @@ package struct StepCost {
     var counts: [ID: Int] = [:]
     /// Of each text, how likely it is that its next drafted token counts.
     var next = drafts.filter { $0.value.count > 0 }.mapValues(\.rate)
-    while let (id, likelihood) = next.max(by: { ($0.value, $1.key) < ($1.value, $0.key) }) {
+    let most = rows + room
+    while rows < most, let (id, likelihood) = next.max(by: { ($0.value, $1.key) < ($1.value, $0.key) }) {
       guard likelihood * seconds(rows) > (each + extra) * written else { break }
       counts[id, default: 0] += 1
       rows += 1

@@ -61,17 +61,22 @@ import Testing
 
   @Test func draftsAreAsManyAsPay() {
     var cost = StepCost()
-    #expect(cost.worthwhile(rows: 1, written: 1, extra: 0, drafts: [1: (8, 0.9)]).isEmpty, "nothing is known yet")
+    #expect(
+      cost.worthwhile(rows: 1, written: 1, extra: 0, drafts: [1: (8, 0.9)], room: 8).isEmpty, "nothing is known yet")
     for rows in [1, 2, 4, 8, 16, 1, 2, 4, 8, 16] { cost.observe(rows: rows, seconds: 1 + 0.1 * Double(rows)) }
     #expect(abs(cost.each - 0.1) < 0.01 && abs(cost.seconds(10) - 2) < 0.1)
-    func counts(_ texts: Int, rate: Double, extra: Double = 0) -> [Int] {
+    func counts(_ texts: Int, rate: Double, extra: Double = 0, room: Int = 512) -> [Int] {
       let drafts = Dictionary(uniqueKeysWithValues: (0..<texts).map { ($0, (count: 8, rate: rate)) })
-      return cost.worthwhile(rows: texts, written: texts, extra: extra, drafts: drafts).values.sorted()
+      return cost.worthwhile(rows: texts, written: texts, extra: extra, drafts: drafts, room: room).values.sorted()
     }
     #expect(counts(1, rate: 1) == [8])
     #expect((3...6).contains(counts(1, rate: 0.7)[0]))
     #expect(counts(1, rate: 0.05).isEmpty && counts(1, rate: 0.7, extra: 1).isEmpty)
     // With many texts a step's fixed part is shared already.
     #expect(counts(64, rate: 0.7).isEmpty && counts(64, rate: 0.99).count == 64)
+    // What the step does not take is not counted, and keeps nothing that it takes from paying.
+    #expect(counts(3, rate: 1, room: 5).reduce(0, +) == 5 && counts(1, rate: 1, room: 0).isEmpty)
+    let drafts = [1: (count: 8, rate: 0.6), 2: (count: 8, rate: 0.9)]
+    #expect(cost.worthwhile(rows: 2, written: 2, extra: 0, drafts: drafts, room: 2) == [2: 2])
   }
 }
