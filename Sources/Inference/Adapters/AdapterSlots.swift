@@ -7,7 +7,7 @@
 /// The places for adapters, without their contents.
 struct AdapterSlots {
   private struct Slot {
-    /// The adapter with its version; empty: none.
+    /// Stands for the adapter; empty: none.
     var adapter = ""
     /// Running texts.
     var users = 0

@@ -43,10 +43,11 @@ extension InferenceEngine {
         "The adapter '\(adapter.path)' is of rank \(adapter.rank); the most is \(adapterForm.rank). Set adapterRank higher."
       )
     }
+    let fingerprint = adapter.fingerprint
     let result = perform { [self] worker in
       Result<Void, any Error> {
         if !replacing { try checkFree(name) }
-        try worker.adapt(name, adapter)
+        try worker.adapt(name, adapter, fingerprint: fingerprint)
         adapterList.withLock { $0[name] = adapter }
       }
     }

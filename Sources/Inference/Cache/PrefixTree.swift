@@ -17,7 +17,7 @@ struct PrefixTree {
 
   /// What must be equal for texts to share blocks, their tokens apart.
   struct Root: Hashable {
-    /// The adapter with which keys and values were computed, and its version; empty: none.
+    /// Stands for the adapter with which keys and values were computed; empty: none.
     var adapter = ""
     /// Keeps a tenant's texts from others', who could otherwise tell from the time of a reply what he had asked.
     var salt = ""

@@ -56,11 +56,8 @@ final class EngineWorker {
   private var untold: [(receiver: InferenceEngine.Receiver, end: GenerationEnd)] = []
   private let workspace = SamplingWorkspace()
   private let clock = MonotonicClock()
-  /// By name, each with its version, which no other load ever had.
-  private var adapters: [String: (version: String, adapter: LowRankAdapter)] = [:]
-  private var loads = 0
-  /// Sets what no other run of an engine can have in common with this one apart in a cache that outlives it.
-  private let run = UInt64.random(in: 0...UInt64.max)
+  /// By name, each with what keys and values depend on.
+  private var adapters: [String: (fingerprint: String, adapter: LowRankAdapter)] = [:]
 
   init(
     _ runner: StepRunner, _ scheduler: Scheduler, _ speculation: Speculation?, _ tokenizer: any Tokenizer,
@@ -112,10 +109,10 @@ final class EngineWorker {
     var scheduled = ScheduledRequest(
       id: id, prompt: request.prompt + written, limit: request.limit - written.count)
     (scheduled.priority, scheduled.tenant, scheduled.salt) = (request.priority, request.tenant, request.salt)
-    scheduled.adapter = adapter?.version ?? ""
+    scheduled.adapter = adapter?.fingerprint ?? ""
     // What is found in the cache is not computed, and so not scored.
     if request.promptLogProbabilities != nil {
-      scheduled.salt += "\0scored \(id) \(run)"
+      scheduled.salt += "\0scored \(id)"
       scheduled.isStored = false
     }
     scheduled.deadline = request.timeout.map { now + $0 }
@@ -141,11 +138,10 @@ final class EngineWorker {
   // MARK: Adapters
 
   /// Makes an adapter known under a name. Requests that have begun with another of this name keep it.
-  func adapt(_ name: String, _ adapter: LowRankAdapter) throws {
+  func adapt(_ name: String, _ adapter: LowRankAdapter, fingerprint: String) throws {
     // Requests that wait may have begun with ones that are forgotten since.
     try runner.makeRoom(for: adapters.values.map(\.adapter) + active.values.compactMap(\.adapter) + [adapter])
-    loads += 1
-    adapters[name] = ("\(name)#\(loads) \(run)", adapter)
+    adapters[name] = (fingerprint, adapter)
   }
 
   /// Forgets an adapter. Requests that have begun with it go on.

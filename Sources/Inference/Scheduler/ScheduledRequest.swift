@@ -14,7 +14,7 @@ package struct ScheduledRequest: Sendable {
   package var tenant = ""
   /// When it is too late, in the scheduler's seconds; nil: never.
   package var deadline: Double?
-  /// The adapter, with its version, that keys and values depend on; empty: none.
+  /// Stands for the adapter that keys and values depend on; empty: none.
   package var adapter = ""
   /// Keeps the texts of a tenant from others' prefix hits.
   package var salt = ""

@@ -64,6 +64,35 @@ import Testing
     other.drain()
   }
 
+  @Test func blocksOfAdaptersSurviveARestart() async throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let model = try TinyModel()
+    let (one, other) = (try TinyAdapter(rank: 4, seed: 1), try TinyAdapter(rank: 4, seed: 2))
+    var request = GenerationRequest(prompt: (0..<41).map { Int32($0) }, limit: 3)
+    request.sampling = SamplingConfiguration(temperature: 1, seed: 7)
+    request.adapter = "polite"
+    let first = try engine(model)
+    try first.load(adapter: "polite", path: one.path)
+    let expected = await first.answers([request])[0]
+    first.drain()
+    #expect(expected.end?.cached == 0)
+
+    // What it is called and which are loaded before it is no matter.
+    let second = try engine(model)
+    try second.load(adapter: "other", path: other.path)
+    try second.load(adapter: "friendly", path: one.path)
+    request.adapter = "friendly"
+    let again = await second.answers([request])[0]
+    #expect(again.end?.cached == 40 && again.tokens == expected.tokens)
+    // Another adapter of the old name has nothing of it, and neither has the bare model.
+    try second.load(adapter: "polite", path: other.path)
+    for name in ["polite", nil] {
+      request.adapter = name
+      #expect(await second.answers([request])[0].end?.cached == 0)
+    }
+    second.drain()
+  }
+
   @Test func theFolderIsBounded() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let pools = (0..<2).map { index in TensorData((0..<32).map { Double($0 + index) }, shape: [8, 4]) }
