@@ -2,11 +2,13 @@
 
 import CPUBackend
 import Core
+import Dispatch
 import Formats
 import Inference
 import Models
 import NIOHTTP1
 import Serving
+import Synchronization
 import Testing
 
 @Suite struct PoolingTests {
@@ -127,4 +129,40 @@ import Testing
     let refusal = try await TestServer().refusal("/v1/embeddings", ["input": "a"])
     #expect(refusal.contains("cannot do that"))
   }
+
+  @Test func moreTextsThanMayWait() async throws {
+    let server = try TestServer(poolsLastToken: true)
+    let texts = (0..<1500).map { JSONValue.string("text \($0 % 3)") }
+    async let many = server.post("/v1/embeddings", ["input": .array(texts), "user": "many", "priority": -1])
+    // Others are not kept out meanwhile.
+    #expect(try await server.post("/v1/completions", ["prompt": "a"])["choices"]?[0]?["text"]?.string != nil)
+    let vectors = try await many["data"]?.array?.compactMap { $0["embedding"]?.json } ?? []
+    #expect(vectors.count == 1500 && Set(vectors).count == 3 && vectors[0] == vectors[1497])
+    let refusal = try await server.refusal("/v1/embeddings", ["input": "a", "priority": 5000])
+    #expect(refusal.contains("priority"))
+  }
+
+  @Test func whatWaitsGoesByPriorityAndTenant() async throws {
+    let engine = try PoolingEngine(path: Self.path("embedder"), backend: Self.backend)
+    let text = engine.tokenized("the cat").0
+    let (isBusy, mayGoOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    let order = Mutex<[String]>([])
+    engine.submit([text], as: .vector) { _ in
+      isBusy.signal()
+      mayGoOn.wait()
+    }
+    await Task.detached { isBusy.waitForIt() }.value
+    for (name, priority) in [("a", 0), ("a", 0), ("a", 0), ("b", 0), ("c", 1)] {
+      engine.submit([text], as: .vector, for: .init(tenant: name, priority: priority)) { _ in
+        order.withLock { $0.append(name) }
+      }
+    }
+    mayGoOn.signal()
+    engine.drain()
+    #expect(order.withLock { $0 } == ["c", "a", "b", "a", "a"])
+  }
+}
+
+extension DispatchSemaphore {
+  fileprivate func waitForIt() { wait() }
 }

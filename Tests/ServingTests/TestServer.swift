@@ -3,6 +3,7 @@
 import AsyncHTTPClient
 import CPUBackend
 import Core
+import Dispatch
 import Formats
 import Inference
 import Models
@@ -47,6 +48,7 @@ struct TestServer {
       transfer: transfer, observer: observer ?? FanOut([]), recordsRequests: observer != nil)
     server = try HTTPServer(
       host: "127.0.0.1", port: 0, loops: 1, certificate: certificate, handle: service.handle)
+    while !engine.isReady { _ = DispatchSemaphore(value: 0).wait(timeout: .now() + 0.001) }
   }
 
   /// A server with an encoder instead.

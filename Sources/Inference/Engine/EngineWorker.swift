@@ -72,6 +72,14 @@ final class EngineWorker {
 
   var isIdle: Bool { scheduler.isIdle }
 
+  /// Does once what the first request would wait for. What goes wrong, requests are told.
+  func warm() {
+    let tokens = tokenizer.encode(InferenceEngine.probe, specials: .recognized, addingSpecials: true)
+    _ = tokenizer.decode(tokens)
+    try? runner.warm()
+    try? speculation?.warm()
+  }
+
   // MARK: Requests
 
   func submit(_ id: InferenceEngine.ID, _ request: GenerationRequest, _ receiver: @escaping InferenceEngine.Receiver) {

@@ -37,6 +37,7 @@ public final class InferenceEngine: Sendable {
   private let bell = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
   private let shared = Mutex(EngineStatistics())
+  private let warmth = Atomic(false)
   /// Known adapters, by name.
   let adapterList = Mutex<[String: LowRankAdapter]>([:])
   /// What adapters are read for; nil: the model was not read from a disk.
@@ -196,7 +197,15 @@ public final class InferenceEngine: Sendable {
     ended.signal()
   }
 
+  /// Whether it has what the first request would wait for: weights in memory, and the tokenizer's tables.
+  public var isReady: Bool { warmth.load(ordering: .acquiring) }
+
+  /// A text with a bit of everything.
+  static let probe = "The quick brown fox: 1,234.5 = x_y?\n  for é in 漢字 {}"
+
   private func run(_ worker: EngineWorker) {
+    worker.warm()
+    warmth.store(true, ordering: .releasing)
     while true {
       if worker.isIdle { bell.wait() }
       let commands = inbox.withLock { inbox in

@@ -59,6 +59,15 @@ final class StepRunner {
     self.weights = (weights.values, weights.values)
   }
 
+  /// Runs a step that nothing depends on, which reads all weights.
+  ///
+  /// - Precondition: no block is used.
+  func warm() throws {
+    let part = EngineStep.Part(
+      id: 0, start: 0, tokens: [0], blocks: [0], slot: nil, isLast: true, isWriting: false)
+    try run(EngineStep(parts: [part])) { _, _, _ in }
+  }
+
   /// Bytes of the pools that one block takes.
   static func bytesOfBlock(
     _ model: any LanguageModel, _ weights: WeightBinding, _ limits: Scheduler.Limits, _ storage: CacheStorage

@@ -1,6 +1,8 @@
 // A model that makes one thing of each text: a vector, or how likely its labels are. One thread that takes what waits and
 // computes it together.
 //
+// What waits goes by priority, then by how little its tenant was served, then in the order in which it came.
+//
 // Invariant: every request that was submitted gets one answer, unless it was cancelled before it was computed; what a text gets
 // does not depend on which others are computed with it, up to the order of sums.
 
@@ -33,6 +35,16 @@ package final class PoolingEngine: Sendable {
 
   package typealias Receiver = @Sendable (Outcome) -> Void
 
+  /// Who asks.
+  package struct Asker: Sendable {
+    /// Tenants get equal shares.
+    package var tenant: String
+    /// Higher ones go first.
+    package var priority: Int
+
+    package init(tenant: String = "", priority: Int = 0) { (self.tenant, self.priority) = (tenant, priority) }
+  }
+
   private enum Model {
     case encoder(TextEncoder)
     case classifier(TextClassifier)
@@ -42,12 +54,17 @@ package final class PoolingEngine: Sendable {
     var id: ID
     var texts: [TokenizedText]
     var task: Task
+    var priority: Int
+    /// The tenant's number.
+    var tenant: Int
     var receiver: Receiver
+    var tokens: Int { texts.reduce(0) { $0 + $1.tokens.count } }
   }
 
   fileprivate struct Inbox {
     var jobs: [Job] = []
     var texts = 0
+    var shares = TenantShares()
     var nextID: ID = 1
     var isClosed = false
     var statistics = EngineStatistics()
@@ -56,6 +73,7 @@ package final class PoolingEngine: Sendable {
   private let inbox = Mutex(Inbox())
   private let bell = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
+  private let warmth = Atomic(false)
   package let texts: EncoderTexts
   /// What the model is for.
   package let tasks: Set<Task>
@@ -90,7 +108,9 @@ package final class PoolingEngine: Sendable {
   /// - Parameter receiver: called on the engine's thread, or at once.
   /// - Returns: by what to cancel it.
   @discardableResult
-  package func submit(_ texts: [TokenizedText], as task: Task, _ receiver: @escaping Receiver) -> ID {
+  package func submit(
+    _ texts: [TokenizedText], as task: Task, for asker: Asker = Asker(), _ receiver: @escaping Receiver
+  ) -> ID {
     precondition(tasks.contains(task) && !texts.isEmpty, "\(task) of \(texts.count) texts")
     let (id, refusal) = inbox.withLock { inbox -> (ID, Refusal?) in
       inbox.nextID += 1
@@ -100,7 +120,10 @@ package final class PoolingEngine: Sendable {
         return (0, .queueFull(inbox.texts))
       }
       inbox.texts += texts.count
-      inbox.jobs.append(Job(id: inbox.nextID, texts: texts, task: task, receiver: receiver))
+      let tenant = inbox.shares.arrive(asker.tenant)
+      inbox.jobs.append(
+        Job(
+          id: inbox.nextID, texts: texts, task: task, priority: asker.priority, tenant: tenant, receiver: receiver))
       return (inbox.nextID, nil)
     }
     if let refusal { receiver(.refused(refusal)) } else { bell.signal() }
@@ -111,7 +134,7 @@ package final class PoolingEngine: Sendable {
   package func cancel(_ id: ID) {
     inbox.withLock { inbox in
       guard let index = inbox.jobs.firstIndex(where: { $0.id == id }) else { return }
-      inbox.texts -= inbox.jobs.remove(at: index).texts.count
+      inbox.remove(index)
     }
   }
 
@@ -132,8 +155,13 @@ package final class PoolingEngine: Sendable {
     ended.signal()
   }
 
+  /// Whether it has what the first request would wait for: weights in memory, and the tokenizer's tables.
+  package var isReady: Bool { warmth.load(ordering: .acquiring) }
+
   private func run(_ model: Model) {
     let clock = MonotonicClock()
+    _ = try? compute([tokenized(InferenceEngine.probe).0], tasks.contains(.vector) ? .vector : .labels, model)
+    warmth.store(true, ordering: .releasing)
     while true {
       let (jobs, isClosed) = inbox.withLock { ($0.next(upTo: Self.batch), $0.isClosed) }
       guard let task = jobs.first?.task else {
@@ -183,15 +211,31 @@ package final class PoolingEngine: Sendable {
 extension PoolingEngine.Inbox {
   /// Takes the requests that are computed next: those of the first one's kind.
   fileprivate mutating func next(upTo limit: Int) -> [PoolingEngine.Job] {
-    guard let task = jobs.first?.task else { return [] }
     var tokens = 0
     var taken: [PoolingEngine.Job] = []
-    while let job = jobs.first, job.task == task, tokens < limit {
-      tokens += job.texts.reduce(0) { $0 + $1.tokens.count }
-      texts -= job.texts.count
-      taken.append(jobs.removeFirst())
+    while tokens < limit, let index = first, taken.first.map({ $0.task == jobs[index].task }) ?? true {
+      let count = jobs[index].tokens
+      tokens += count
+      shares.serve(jobs[index].tenant, read: count)
+      taken.append(remove(index))
     }
     statistics.running = taken.count
     return taken
+  }
+
+  /// The request that goes first.
+  private var first: Int? {
+    jobs.indices.min { left, right in
+      let (left, right) = (jobs[left], jobs[right])
+      return (-left.priority, shares[left.tenant], left.id) < (-right.priority, shares[right.tenant], right.id)
+    }
+  }
+
+  @discardableResult
+  fileprivate mutating func remove(_ index: Int) -> PoolingEngine.Job {
+    let job = jobs.remove(at: index)
+    texts -= job.texts.count
+    shares.leave(job.tenant)
+    return job
   }
 }

@@ -16,7 +16,7 @@ package struct DraftModel {
   ///
   /// - Throws: `EngineError` if not.
   static func check(_ draft: PretrainedModel, _ large: PretrainedModel, _ tokenizer: any Tokenizer) throws {
-    let probe = "The quick brown fox: 1,234.5 = x_y?\n  for é in 漢字 {}"
+    let probe = InferenceEngine.probe
     let own = try draft.tokenizer()
     guard draft.model.vocabulary == large.model.vocabulary,
       own.encode(probe, addingSpecials: true) == tokenizer.encode(probe, addingSpecials: true)

@@ -11,6 +11,9 @@ package import Models
 package protocol Drafter: AnyObject {
   typealias ID = InferenceEngine.ID
 
+  /// Does once, before the first text, what that would wait for.
+  func warm() throws
+
   /// A text begins to be written.
   func begin(_ id: ID, _ request: GenerationRequest)
 

@@ -22,6 +22,8 @@ final class ModelDrafter: Drafter {
   /// - Parameter runner: of the small model, with the limits of the large one's, and `running` tokens more.
   init(_ runner: StepRunner) { self.runner = runner }
 
+  func warm() throws { try runner.warm() }
+
   func begin(_ id: ID, _ request: GenerationRequest) {}
 
   func prospect(of id: ID, most: Int) -> Prospect? { Prospect(count: most, sort: 0) }

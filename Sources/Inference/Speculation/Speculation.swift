@@ -20,6 +20,9 @@ final class Speculation {
     (self.drafter, self.most, self.initial) = (drafter, most, initial)
   }
 
+  /// Before the first text.
+  func warm() throws { try drafter.warm() }
+
   func begin(_ id: ID, _ request: GenerationRequest) {
     drafter.begin(id, request)
     acceptances[id] = Acceptance(initial)

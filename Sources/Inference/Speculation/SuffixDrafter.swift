@@ -33,6 +33,8 @@ package final class SuffixDrafter: Drafter {
 
   package let cost = 0.0
 
+  package func warm() {}
+
   package func begin(_ id: ID, _ request: GenerationRequest) {
     let tokens = request.prompt + request.written
     var text = Text(

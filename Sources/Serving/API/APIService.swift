@@ -111,6 +111,7 @@ public final class APIService: Sendable {
     return paths
   }
 
+  private var isReady: Bool { writer?.isReady ?? encoder!.isReady }
   /// Of any engine.
   private var statistics: EngineStatistics { writer?.statistics ?? encoder!.statistics }
   private var tokenizer: any Tokenizer { writer?.tokenizer ?? encoder!.texts.tokenizer }
@@ -158,6 +159,7 @@ public final class APIService: Sendable {
     case "/health": return responder.send(text: "")
     case "/ready":
       if isDraining.withLock({ $0 }) { throw APIError(.unavailable, "The server is being stopped.", code: "stopping") }
+      if !isReady { throw APIError(.unavailable, "The model is being brought into memory.", code: "starting") }
       return responder.send(text: "")
     // Servers have a key of their own.
     case "/v1/cache/blocks" where request.method == "POST": return try giveBlocks(request, responder)

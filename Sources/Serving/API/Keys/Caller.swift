@@ -91,16 +91,20 @@ package final class Caller: Sendable {
       "the prompt's \(tokens) tokens are more than are left of the \(limit) a minute of '\(name)'", wait, headers)
   }
 
+  /// Why a priority may not be asked for.
+  func problem(withPriority priority: Int) -> APIError? {
+    let most = self.priority
+    if priority <= most { return nil }
+    return APIError(
+      .badRequest, "'priority' is \(priority); '\(name)' may ask for \(most) at most.", parameter: "priority",
+      code: "invalid_value")
+  }
+
   /// Counts the prompts of texts, whose priorities must be allowed.
   ///
   /// - Returns: why they may not be asked for.
   func problem(with requests: [GenerationRequest]) -> APIError? {
-    let most = priority
-    if let request = requests.first(where: { $0.priority > most }) {
-      return APIError(
-        .badRequest, "'priority' is \(request.priority); '\(name)' may ask for \(most) at most.", parameter: "priority",
-        code: "invalid_value")
-    }
+    if let error = requests.lazy.compactMap({ self.problem(withPriority: $0.priority) }).first { return error }
     do throws(APIError) {
       // Answers to one prompt read it once.
       let first = requests.filter { $0.stream == 0 }

@@ -20,7 +20,8 @@ protocol Pooler: Sendable {
 
   /// - Returns: what makes it stop, as far as it has not begun.
   func pool(
-    _ texts: [TokenizedText], as task: PoolingEngine.Task, _ receive: @escaping PoolingEngine.Receiver
+    _ texts: [TokenizedText], as task: PoolingEngine.Task, for asker: PoolingEngine.Asker,
+    _ receive: @escaping PoolingEngine.Receiver
   ) -> @Sendable () -> Void
 }
 
@@ -32,9 +33,9 @@ extension PoolingEngine: Pooler {
   func pair(_ first: String, _ second: String) -> TokenizedText { texts.pair(first, second) }
 
   func pool(
-    _ texts: [TokenizedText], as task: Task, _ receive: @escaping Receiver
+    _ texts: [TokenizedText], as task: Task, for asker: Asker, _ receive: @escaping Receiver
   ) -> @Sendable () -> Void {
-    let id = submit(texts, as: task, receive)
+    let id = submit(texts, as: task, for: asker, receive)
     return { self.cancel(id) }
   }
 }
@@ -59,63 +60,12 @@ struct LastTokenPooler: Pooler {
 
   func pair(_ first: String, _ second: String) -> TokenizedText { engine.tokenizer.encodePair(first, second) }
 
-  private struct State {
-    var rows: [[Float]]
-    var left: Int
-    var isOver = false
-    var ids: [InferenceEngine.ID] = []
-  }
-
   func pool(
-    _ texts: [TokenizedText], as task: PoolingEngine.Task, _ receive: @escaping PoolingEngine.Receiver
+    _ texts: [TokenizedText], as task: PoolingEngine.Task, for asker: PoolingEngine.Asker,
+    _ receive: @escaping PoolingEngine.Receiver
   ) -> @Sendable () -> Void {
-    @Sendable func cancel(_ ids: [InferenceEngine.ID]) {
-      for id in ids { engine.cancel(id) }
-    }
-    let state = Shared(State(rows: texts.map { _ in [] }, left: texts.count))
-    let ids = texts.enumerated().map { index, text in
-      var request = GenerationRequest(prompt: text.tokens, limit: 1)
-      request.wantsState = true
-      return engine.submit(request) { event in
-        let outcome = state.value.withLock { state -> PoolingEngine.Outcome? in
-          if state.isOver { return nil }
-          switch event {
-          case .state(let row): state.rows[index] = Self.normalized(row)
-          case .refused(let refusal):
-            state.isOver = true
-            return .refused(refusal)
-          case .failed(let message):
-            state.isOver = true
-            return .failed(message)
-          case .ended:
-            state.left -= 1
-            state.isOver = state.left == 0
-            if state.isOver { return .rows(state.rows) }
-          case .started, .prompt, .token: break
-          }
-          return nil
-        }
-        guard let outcome else { return }
-        // If one text is lost, the others are not wanted.
-        if case .rows = outcome {} else { cancel(state.value.withLock { $0.ids }) }
-        receive(outcome)
-      }
-    }
-    let isOver = state.value.withLock { state in
-      state.ids = ids
-      return state.isOver
-    }
-    if isOver { cancel(ids) }
-    return { cancel(ids) }
-  }
-
-  private final class Shared: Sendable {
-    let value: Mutex<State>
-    init(_ state: State) { value = Mutex(state) }
-  }
-
-  private static func normalized(_ row: [Float]) -> [Float] {
-    let length = row.reduce(0) { $0 + $1 * $1 }.squareRoot()
-    return row.map { $0 / max(length, 1e-12) }
+    let run = LastTokenRun(texts, for: asker, engine, receive)
+    run.begin()
+    return { run.stop() }
   }
 }

@@ -27,8 +27,9 @@ extension APIService {
     let inputs = try inputs(&fields, "input")
     let cuts = try readTruncation(&fields)
     let isEmbedding = request.path == "/v1/embeddings"
+    let asker = try readAsker(&fields, responder)
     try fields.finish()
-    pool(inputs, as: .vector, cuts: cuts, "input", pooler, responder) { rows, tokens throws(APIError) in
+    pool(inputs, as: .vector, cuts: cuts, "input", pooler, asker, responder) { rows, tokens throws(APIError) in
       let width = rows[0].count
       if let dimensions, dimensions > width {
         throw APIError(
@@ -72,8 +73,9 @@ extension APIService {
       throw fields.wrong("text_2", "must have one text, or as many as 'text_1': \(first.count), not \(second.count)")
     }
     let cuts = try readTruncation(&fields)
+    let asker = try readAsker(&fields, responder)
     try fields.finish()
-    try compare(Array(zip(first, second)), cuts, responder) { scores, tokens in
+    try compare(Array(zip(first, second)), cuts, asker, responder) { scores, tokens in
       let data = scores.enumerated().map { index, score -> JSONValue in
         ["index": .number(JSONNumber(index)), "object": "score", "score": .number(JSONNumber(score))]
       }
@@ -96,8 +98,9 @@ extension APIService {
     let top = try fields.integer("top_n", 0...(1 << 24)).flatMap { $0 > 0 ? $0 : nil } ?? documents.count
     let returns = try fields.flag("return_documents") ?? true
     let cuts = try readTruncation(&fields)
+    let asker = try readAsker(&fields, responder)
     try fields.finish()
-    try compare(documents.map { (query, $0) }, cuts, responder) { scores, tokens in
+    try compare(documents.map { (query, $0) }, cuts, asker, responder) { scores, tokens in
       let order = scores.indices.sorted { (scores[$1], $0) < (scores[$0], $1) }.prefix(top)
       let results = order.map { index -> JSONValue in
         var result = JSONObject([("index", .number(JSONNumber(index)))])
@@ -118,8 +121,9 @@ extension APIService {
     try checkBaseModel(&fields)
     let inputs = try inputs(&fields, "input")
     let cuts = try readTruncation(&fields)
+    let asker = try readAsker(&fields, responder)
     try fields.finish()
-    pool(inputs, as: .labels, cuts: cuts, "input", pooler, responder) { rows, tokens in
+    pool(inputs, as: .labels, cuts: cuts, "input", pooler, asker, responder) { rows, tokens in
       let data = rows.enumerated().map { index, row -> JSONValue in
         let best = row.indices.max { row[$0] < row[$1] }!
         return [
@@ -174,14 +178,22 @@ extension APIService {
     return true
   }
 
+  /// Who asks, and how urgently. Who brings a key is who it says, whatever else the request tells.
+  private func readAsker(_ fields: inout Fields, _ responder: HTTPResponder) throws(APIError) -> PoolingEngine.Asker {
+    let user = try fields.short("user") ?? ""
+    let priority = try fields.integer("priority", -1000...1000) ?? 0
+    if let error = responder.caller?.problem(withPriority: priority) { throw error }
+    return PoolingEngine.Asker(tenant: responder.caller?.name ?? user, priority: priority)
+  }
+
   /// Scores pairs: by a model that reads both, or by how much their vectors point the same way.
   private func compare(
-    _ pairs: [(String, String)], _ cuts: Bool, _ responder: HTTPResponder,
+    _ pairs: [(String, String)], _ cuts: Bool, _ asker: PoolingEngine.Asker, _ responder: HTTPResponder,
     _ reply: @escaping @Sendable ([Float], Int) throws(APIError) -> JSONValue
   ) throws(APIError) {
     if let pooler = try? pooler(.score) {
       let inputs = pairs.map { Input.pair($0.0, $0.1) }
-      return pool(inputs, as: .score, cuts: true, "text_2", pooler, responder) { rows, tokens throws(APIError) in
+      return pool(inputs, as: .score, cuts: true, "text_2", pooler, asker, responder) { rows, tokens throws(APIError) in
         try reply(rows.map { $0[0] }, tokens)
       }
     }
@@ -194,7 +206,7 @@ extension APIService {
       texts.append(.text(text))
     }
     let indices = pairs.map { (places[$0.0]!, places[$0.1]!) }
-    pool(texts, as: .vector, cuts: cuts, "text_2", pooler, responder) { rows, tokens throws(APIError) in
+    pool(texts, as: .vector, cuts: cuts, "text_2", pooler, asker, responder) { rows, tokens throws(APIError) in
       try reply(indices.map { Self.cosine(rows[$0.0], rows[$0.1]) }, tokens)
     }
   }
@@ -203,7 +215,8 @@ extension APIService {
   /// thread that reads and writes for everybody.
   private func pool(
     _ inputs: [Input], as task: PoolingEngine.Task, cuts: Bool, _ name: String, _ pooler: any Pooler,
-    _ responder: HTTPResponder, _ reply: @escaping @Sendable ([[Float]], Int) throws(APIError) -> JSONValue
+    _ asker: PoolingEngine.Asker, _ responder: HTTPResponder,
+    _ reply: @escaping @Sendable ([[Float]], Int) throws(APIError) -> JSONValue
   ) {
     responder.aside { [self] in
       @Sendable func refuse(_ error: APIError) {
@@ -216,7 +229,7 @@ extension APIService {
         }
         let count = texts.reduce(0) { $0 + $1.tokens.count }
         try responder.caller?.read(count)
-        let cancel = pooler.pool(texts, as: task) { outcome in
+        let cancel = pooler.pool(texts, as: task, for: asker) { outcome in
           do throws(APIError) {
             switch outcome {
             case .rows(let rows): responder.send(json: try reply(rows, count))
