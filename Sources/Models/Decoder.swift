@@ -110,14 +110,16 @@ public struct Decoder: LanguageModel {
     }
     x = context.dropout(x, rate: dropout)
     for (index, layer) in layers.enumerated() {
+      context.note(x, before: index)
       x = withScope("layers.\(index)", rematerialised: context.rematerialise) {
         apply(layer, index, to: x, model["layers"]["\(index)"], layer.rotary.flatMap { rotations[$0] }, context)
       }
     }
+    context.note(x, before: layers.count)
     return norm(x, model["norm"]).flattened(from: 0, through: 1)
   }
 
-  private func apply(
+  func apply(
     _ layer: Layer, _ index: Int, to x: Tensor, _ weights: Weights, _ rotation: Rotation?, _ context: ModelContext
   ) -> Tensor {
     var attended = layer.attention(

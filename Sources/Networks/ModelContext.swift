@@ -31,6 +31,9 @@ public final class ModelContext {
   public let rematerialise: Bool
   /// What a cached pass reads and writes, in the order of the layers.
   public private(set) var caches: [CacheTensor] = []
+  private var watched: Set<Int> = []
+  /// What the watched layers were given, by their numbers: [batch, positions, width].
+  package private(set) var seen: [Int: Tensor] = [:]
 
   private init(_ mode: Mode, positions: Tensor? = nil, dropoutKey: Tensor? = nil, rematerialise: Bool = false) {
     self.mode = mode
@@ -88,6 +91,14 @@ public final class ModelContext {
     case .cached(let cached): cached.capacity
     case .paged(let rows, _): rows.capacity
     }
+  }
+
+  /// Keeps what these layers will be given.
+  package func watch(_ layers: [Int]) { watched = Set(layers) }
+
+  /// A layer is given this; what the last gives has the number behind its own.
+  package func note(_ x: Tensor, before layer: Int) {
+    if watched.contains(layer) { seen[layer] = x }
   }
 
   /// Whether tokens of different sequences are read together, so that nothing may depend on more than the token's own.

@@ -23,7 +23,7 @@ public struct ServeConfiguration: Configuration {
   /// PEM files with the server's certificate and its private key; nil: without TLS.
   public var tlsCertificate: String?
   public var tlsKey: String?
-  /// A smaller model of the same vocabulary, for `engine.speculation` by draft.
+  /// A smaller model of the same vocabulary, or a folder with a head for the model, for `engine.speculation` by draft.
   public var draftModel: String?
   /// Threads to compute with; nil: all processors.
   public var threads: Int?

@@ -1,6 +1,7 @@
 public import ArgumentParser
 import FoundationEssentials
 public import Formats
+public import Inference
 public import Models
 public import Networks
 
@@ -9,6 +10,7 @@ public import Networks
 extension Pooling: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
 extension WeightPrecision: ExpressibleByArgument {}
+extension SpeculationMethod: ExpressibleByArgument {}
 extension SplitRule: ExpressibleByArgument {}
 
 extension String {

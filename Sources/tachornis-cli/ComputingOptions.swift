@@ -12,8 +12,10 @@ struct ComputingOptions: ParsableArguments {
   }
 
   /// What is computed with, the default backend from now on.
-  func backend() -> CPUBackend {
-    let backend = CPUBackend(threads: threads)
+  ///
+  /// - Parameter rowInvariant: whether a row's bits must not depend on what other rows are computed with it.
+  func backend(rowInvariant: Bool = false) -> CPUBackend {
+    let backend = CPUBackend(threads: threads, rowInvariant: rowInvariant)
     DefaultBackend.use(backend)
     return backend
   }

@@ -55,7 +55,8 @@ struct LoadedModel {
     return text
   }
 
-  private static func resolve(_ path: String) throws -> String {
+  /// Of a run's folder, its newest checkpoint.
+  static func resolve(_ path: String) throws -> String {
     let files = FileManager.default
     guard files.fileExists(atPath: path) else {
       throw CommandError(

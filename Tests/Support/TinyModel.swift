@@ -5,7 +5,7 @@ internal import Formats
 internal import FoundationEssentials
 internal import Models
 internal import Networks
-internal import Tensors
+package import Tensors
 
 /// A folder with a tiny model; removed with the object.
 package final class TinyModel: Sendable {
@@ -14,7 +14,11 @@ package final class TinyModel: Sendable {
   /// - Parameters:
   ///   - context: the most positions of a text.
   ///   - scale: by what usual initial weights are multiplied: the larger, the clearer the likeliest token.
-  package init(context: Int = 128, seed: UInt64 = 5, scale: Double = 8) throws {
+  ///   - change: changes weights.
+  package init(
+    context: Int = 128, seed: UInt64 = 5, scale: Double = 8,
+    change: (inout [String: TensorData]) -> Void = { _ in }
+  ) throws {
     path = FileManager.default.temporaryDirectory.path + "/tachornis-tiny-\(UUID().uuidString)"
     let tokenizer = CharacterTokenizer(characters: (32..<127).map { Unicode.Scalar($0) })
     let shape = GPTConfiguration.modern(
@@ -26,6 +30,7 @@ package final class TinyModel: Sendable {
     for (name, data) in weights where data.shape.rank == 2 {
       weights[name] = TensorData(data.doubles.map { $0 * scale }, shape: data.shape)
     }
+    change(&weights)
     try GPTFolder.write(shape, weights: weights, to: path, tokenizer: tokenizer)
   }
 

@@ -87,7 +87,7 @@ final class AdapterPool {
     let counts = values[0].pointer.assumingMemoryBound(to: Int32.self)
     counts.update(repeating: 0, count: places)
     for part in step.parts {
-      if let slot = part.slot { counts[slot] += Int32(part.tokens.count) }
+      if let slot = part.slot { counts[slot] += Int32(part.rows) }
     }
   }
 }

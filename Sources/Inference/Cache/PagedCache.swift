@@ -1,12 +1,14 @@
 // Which blocks of the pool belong to which text: block tables, what texts share, and what can be had when the pool is full.
 //
 // A text has a table of blocks, one for each `blockSize` positions. A block that is full and computed goes into the prefix
-// tree, where later texts find it. Only blocks in the tree are shared, and those are never written: so nothing is ever copied,
-// and a text that branches off computes at most `blockSize` - 1 tokens again.
+// tree, where later texts find it. Only blocks in the tree are shared, and those are never written: so a text that branches
+// off computes at most `blockSize` - 1 tokens again. Ways in which one text might go on share its full blocks, too; each has a
+// copy of the one that is not full, and the way that the text takes keeps its own.
 //
 // A store keeps copies of full blocks: what is not in the tree may be there.
 //
-// Invariant: each block of the pool is in one place: free, in one text's table beyond its nodes, or in one node of the tree.
+// Invariant: each block of the pool is in one place: free, in one text's table beyond its nodes, in one of its branches, or in
+// one node of the tree.
 
 /// The blocks of the cache, without their contents.
 struct PagedCache {
@@ -20,6 +22,8 @@ struct PagedCache {
     fileprivate var key: BlockKey?
     /// Blocks of the pool, shared ones first.
     private(set) var blocks: [Int32] = []
+    /// The blocks that each branch has instead of the last ones.
+    fileprivate var branches: [[Int32]] = []
 
     fileprivate init(_ root: PrefixTree.Node) { (self.root, parent) = (root, root) }
 
@@ -29,6 +33,11 @@ struct PagedCache {
       parent = node
     }
     fileprivate mutating func append(_ block: Int32) { blocks.append(block) }
+    /// Exchanges the blocks from a number on; gives those that were there.
+    fileprivate mutating func replace(from first: Int, with new: [Int32]) -> ArraySlice<Int32> {
+      defer { blocks.replaceSubrange(first..., with: new) }
+      return blocks[first...]
+    }
   }
 
   let blockSize: Int
@@ -147,6 +156,32 @@ struct PagedCache {
     return true
   }
 
+  /// Begins another way on of a text.
+  ///
+  /// - Parameters:
+  ///   - start: the first position that is written; what stands before it in its block is to be copied.
+  ///   - positions: how many the text has on this way.
+  /// - Returns: its blocks; nil if there are not enough.
+  mutating func branch(from start: Int, to positions: Int, in table: inout Table) -> [Int32]? {
+    let first = start / blockSize
+    precondition(table.nodes.count <= first && first < table.blocks.count, "a branch at \(start)")
+    let missing = blocks(for: positions) - first
+    guard missing <= available else { return nil }
+    let own = (0..<missing).map { _ in free.popLast() ?? tree.evict()! }
+    table.branches.append(own)
+    return table.blocks[..<first] + own
+  }
+
+  /// Ends the branches of a text, which goes on on one of them, or as if there had been none.
+  ///
+  /// - Parameter start: where they began.
+  mutating func settle(_ branch: Int?, from start: Int, in table: inout Table) {
+    var left = table.branches
+    if let branch { left[branch] = Array(table.replace(from: start / blockSize, with: left[branch])) }
+    for blocks in left { free += blocks }
+    table.branches = []
+  }
+
   /// Puts into the tree the blocks of a text that are full now.
   ///
   /// - Parameter computed: how many of its tokens have keys and values in the cache.
@@ -195,6 +230,7 @@ struct PagedCache {
   /// Gives up a text's blocks; the shared ones stay in the tree as long as there is room.
   mutating func end(_ table: consuming Table) {
     for block in table.blocks[table.nodes.count...].reversed() { free.append(block) }
+    for blocks in table.branches { free += blocks }
     for node in table.nodes.reversed() { tree.release(node) }
     tree.release(root: table.root)
   }

@@ -29,8 +29,10 @@ public struct EngineConfiguration: Configuration, Hashable {
   public var cacheFolderSize = 4096
   /// From where tokens are drafted that the model then judges several at a time.
   public var speculation = SpeculationMethod.none
-  /// The most tokens of a text that are drafted at once.
+  /// The most tokens of a text that are drafted at once, one behind the other.
   public var draftTokens = 16
+  /// The most ways on of a text that are judged at once, as branches of a tree; 1: one chain of tokens.
+  public var draftWays = 3
 
   public init() {}
 
@@ -45,9 +47,10 @@ public struct EngineConfiguration: Configuration, Hashable {
     check(cacheBlocks.map { $0 > 0 } ?? true, "cacheBlocks", cacheBlocks ?? 0, "must be positive")
     check(cacheFolderSize > 0, "cacheFolderSize", cacheFolderSize, "must be positive, in MiB")
     check(
-      cacheFolder == nil || speculation != .draft, "cacheFolder", cacheFolder ?? "",
-      "cannot be used with a drafting model, whose keys and values it does not keep")
+      cacheFolder == nil || !speculation.hasWeights, "cacheFolder", cacheFolder ?? "",
+      "cannot be used with a drafting model or head, whose keys and values it does not keep")
     check(draftTokens > 0 && draftTokens <= 256, "draftTokens", draftTokens, "must be from 1 to 256")
+    check(draftWays > 0 && draftWays <= 8, "draftWays", draftWays, "must be from 1 to 8")
     check(adapterSlots > 0 && adapterSlots <= 4096, "adapterSlots", adapterSlots, "must be from 1 to 4096")
     check(adapterRank > 0, "adapterRank", adapterRank, "must be positive")
     check(blockSize > 0 && blockSize <= 1024, "blockSize", blockSize, "must be from 1 to 1024")
@@ -61,6 +64,11 @@ public enum SpeculationMethod: String, Codable, Sendable, CaseIterable {
   case lookup
   /// The same, and from what was written for others.
   case suffix
-  /// From a smaller model.
+  /// From a smaller model, or a head on the model's own states.
   case draft
+  /// From the layer for the token after the next that the model brings itself.
+  case mtp
+
+  /// Whether drafts have weights, and keys and values, of their own.
+  var hasWeights: Bool { self == .draft || self == .mtp }
 }

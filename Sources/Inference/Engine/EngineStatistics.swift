@@ -29,7 +29,7 @@ public struct EngineStatistics: Sendable, Hashable {
   /// Tokens of prompts of requests that were started, and those of them that were found in the cache.
   public var asked = 0
   public var cached = 0
-  /// Drafts, the tokens in them, and those that the sampler chose, too.
+  /// Drafts, the tokens in them on all ways on, and those that the sampler chose, too.
   public var drafts = 0
   public var drafted = 0
   public var accepted = 0
@@ -55,7 +55,7 @@ public struct EngineStatistics: Sendable, Hashable {
       written += new
       guard part.drafted > 0 else { continue }
       drafts += 1
-      drafted += part.drafted
+      drafted += part.wanted - 1
       accepted += max(0, new - 1)
     }
   }

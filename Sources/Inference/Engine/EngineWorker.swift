@@ -223,13 +223,13 @@ final class EngineWorker {
         if let request = active[part.id], request.request.wantsState { request.receiver(.state(runner.state(row))) }
         chosen[part.id] = choose(part, logits)
       }
+      try speculation?.computed(step, chosen, features: runner.features, seconds: clock.seconds - begin)
     } catch {
       // What the step should have written to the cache is not there: none of its texts can go on.
       for part in step.parts { tell(part.id, "The model could not be run: \(error)") }
       return perform(scheduler.handle(.failed(step), at: clock.seconds))
     }
     let now = clock.seconds
-    speculation?.computed(step, chosen, seconds: now - begin)
     statistics.computed(step, chosen, seconds: now - start)
     perform(scheduler.handle(.computed(step, chosen: chosen), at: now))
   }
@@ -253,15 +253,18 @@ final class EngineWorker {
 
   /// Chooses the tokens that follow: one, and one more for each drafted token that was chosen, too.
   private func choose(_ part: EngineStep.Part, _ logits: LogitRows) -> ChosenTokens? {
-    let drafted = part.tokens.suffix(part.drafted)
     var result = ChosenTokens([], isEnd: false)
-    for row in 0..<logits.count {
+    /// The ways on that begin with what was chosen.
+    var ways = [(branch: Int?.none, drafts: part.drafts(nil))] + part.branches.indices.map { ($0, part.drafts($0)) }
+    while true {
+      let row = part.wantedRow(result.branch, depth: result.tokens.count)
       guard let next = choose(part.id, logits[row]) else { return nil }
       result.tokens.append(next.token)
       result.isEnd = next.isEnd
-      if next.isEnd || row < drafted.count && drafted[drafted.startIndex + row] != next.token { break }
+      ways = ways.filter { $0.drafts.first == next.token }.map { ($0.branch, $0.drafts.dropFirst()) }
+      guard !next.isEnd, let way = ways.first else { return result }
+      result.branch = way.branch
     }
-    return result
   }
 
   /// Chooses the next token of a text and tells its receiver.

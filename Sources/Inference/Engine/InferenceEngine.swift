@@ -62,24 +62,36 @@ public final class InferenceEngine: Sendable {
   /// Loads a model and starts the engine.
   ///
   /// - Parameters:
-  ///   - draft: a smaller model of the same vocabulary, for `speculation` by `draft`.
+  ///   - draft: for `speculation` by `draft`.
   ///   - movesBlocks: whether blocks of the cache go to other engines and come from them; not with `draft`, whose own do not.
   public convenience init(
-    _ pretrained: PretrainedModel, draft: PretrainedModel? = nil,
+    _ pretrained: PretrainedModel, draft: DraftSource? = nil,
     _ configuration: EngineConfiguration = EngineConfiguration(), movesBlocks: Bool = false, backend: any Backend
   ) throws {
     let tokenizer = try pretrained.tokenizer()
-    let binding = try pretrained.weights()
-    if let draft { try DraftModel.check(draft, pretrained, tokenizer) }
     try self.init(
-      pretrained.model, binding, draft: draft.map { DraftModel(model: $0.model, weights: try $0.weights()) },
-      tokenizer: tokenizer, ends: pretrained.endTokens.union(tokenizer.roles.endOfAnswer), configuration,
-      pretrained: pretrained, movesBlocks: movesBlocks, backend: backend)
+      pretrained, try pretrained.weights(), draft: draft, tokenizer: tokenizer,
+      ends: pretrained.endTokens.union(tokenizer.roles.endOfAnswer), configuration, movesBlocks: movesBlocks,
+      backend: backend)
+  }
+
+  /// - Parameters:
+  ///   - ends: the tokens that end a text of the model.
+  ///   - storage: how keys and values are kept; by the weights if nil.
+  package convenience init(
+    _ pretrained: PretrainedModel, _ weights: WeightBinding, draft: DraftSource?, tokenizer: any Tokenizer,
+    ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil, movesBlocks: Bool = false,
+    backend: any Backend
+  ) throws {
+    let draft = configuration.speculation == .mtp && draft == nil ? .head(try PretrainedHead(of: pretrained)) : draft
+    try self.init(
+      pretrained.model, weights, draft: draft.map { try $0.bound(for: pretrained, tokenizer) }, tokenizer: tokenizer,
+      ends: ends, configuration, storage: storage, pretrained: pretrained, movesBlocks: movesBlocks, backend: backend)
   }
 
   /// - Parameter ends: the tokens that end a text of the model.
   package init(
-    _ model: any LanguageModel, _ weights: WeightBinding, draft: DraftModel? = nil, tokenizer: any Tokenizer,
+    _ model: any LanguageModel, _ weights: WeightBinding, draft: BoundDraft? = nil, tokenizer: any Tokenizer,
     ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil,
     pretrained: PretrainedModel? = nil, movesBlocks: Bool = false, backend: any Backend
   ) throws {
@@ -94,15 +106,17 @@ public final class InferenceEngine: Sendable {
       limits.drafted = min(max(configuration.draftTokens, configuration.running), configuration.stepTokens)
     }
     var bytes = max(1, StepRunner.bytesOfBlock(model, weights, limits, storage))
-    if let draft { bytes += StepRunner.bytesOfBlock(draft.model, draft.weights, limits, draft.weights.usualStorage) }
+    bytes += draft?.bytesOfBlock(limits) ?? 0
     let wanted = configuration.cacheBlocks ?? (configuration.cacheMemory << 20) / bytes
     if configuration.context == nil { context = min(context, max(1, wanted) * limits.blockSize) }
     limits.context = context
     let least = (context + limits.blockSize - 1) / limits.blockSize
     let most = least * configuration.running
     limits.blocks = min(max(wanted, least), most)
-    let runner = try StepRunner(model, weights, limits, storage: storage, backend: backend)
-    let speculation = try Speculation(configuration, draft, limits, backend: backend)
+    let runner = try StepRunner(
+      model, weights, limits, storage: storage, watched: draft?.watched ?? [], backend: backend)
+    let speculation = try Speculation(
+      configuration, draft, limits, vocabulary: model.vocabulary, backend: backend)
     let isNamed = configuration.cacheFolder != nil || movesBlocks
     let fingerprint =
       isNamed ? StepRunner.fingerprint(model, weights, limits, storage, backend: backend) : ""

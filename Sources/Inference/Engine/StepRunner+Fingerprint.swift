@@ -21,7 +21,7 @@ extension StepRunner {
     let graph = trace(model, weights.store, one, storage)
     let given = weights.store.parameters.map { weights.store.given($0.name) }
     let program = Program(
-      inputs: graph.rows + [graph.tables] + given + graph.caches.map(\.past), outputs: graph.caches.map(\.new))
+      inputs: graph.layout.inputs + given + graph.caches.map(\.past), outputs: graph.caches.map(\.new))
     var hash = SHA256()
     // What a model turns keys by may depend on how long texts can become.
     let capacity = (limits.context + limits.blockSize - 1) / limits.blockSize * limits.blockSize

@@ -15,6 +15,8 @@ final class StepRunner {
   private let store: WeightStore
   private let storage: CacheStorage
   private let backend: any Backend
+  /// The layers whose inputs drafts are made from.
+  private let watched: [Int]
   private let states: any Executable
   /// For steps with adapters, and what stands in their places.
   private var adapted: (pool: AdapterPool, states: any Executable)?
@@ -25,28 +27,32 @@ final class StepRunner {
   let memory: BlockMemory
   private let width: Int
   let vocabulary: Int
-  /// Inputs of a run, as large as the largest.
-  private let rows: [TensorData]
-  private let tables: TensorData
+  private let inputs: StepInputs
+  /// Of each row of the last step, what drafts are made from: the watched layers' inputs side by side, or the hidden states.
+  ///
+  /// - Precondition: no other step has begun.
+  private(set) var features: TensorData?
   /// The hidden states whose logits are wanted.
   private let wanted: TensorData
 
-  /// - Parameter limits: `blocks` and all others.
+  /// - Parameters:
+  ///   - limits: `blocks` and all others.
+  ///   - watched: layers whose inputs are `features`.
   init(
     _ model: any LanguageModel, _ weights: WeightBinding, _ limits: Scheduler.Limits, storage: CacheStorage,
-    backend: any Backend
+    watched: [Int] = [], backend: any Backend
   ) throws {
     (self.limits, self.model, self.storage, self.backend) = (limits, model, storage, backend)
+    self.watched = watched
     vocabulary = model.vocabulary
     let store = weights.store
     self.store = store
     placed = Array(repeating: nil, count: limits.adapters)
-    let graph = StepRunner.trace(model, store, limits, storage)
+    let graph = StepRunner.trace(model, store, limits, storage, watched: watched)
     width = graph.states.shape[1]
     pools = graph.caches.map { TensorData($0.past.type) }
     memory = BlockMemory(pools, blocks: limits.blocks)
-    rows = graph.rows.map { TensorData($0.type) }
-    tables = TensorData(graph.tables.type)
+    inputs = StepInputs(graph.layout)
     states = try backend.compile(graph.program(store))
 
     let hidden = Tensor.input(
@@ -78,38 +84,35 @@ final class StepRunner {
   }
 
   struct Graph {
-    /// tokens, positions, slots, sequences: int32, one for each row.
-    var rows: [Tensor]
-    var tables: Tensor
+    var layout: StepLayout
     /// [rows, width]
     var states: Tensor
+    /// [rows, watched layers · width]; nil: none are watched.
+    var features: Tensor?
     var caches: [CacheTensor]
 
     /// - Parameter extra: inputs behind the weights.
     func program(_ store: WeightStore, extra: [Tensor] = []) -> Program {
-      let inputs = rows + [tables] + store.parameters.map { store.given($0.name) } + extra
+      let inputs = layout.inputs + store.parameters.map { store.given($0.name) } + extra
+      let outputs = [states] + (features.map { [$0] } ?? [])
       return Program(
-        inputs: inputs + caches.map(\.past), outputs: [states] + caches.map(\.new),
-        donating: Dictionary(uniqueKeysWithValues: caches.indices.map { (1 + $0, inputs.count + $0) }))
+        inputs: inputs + caches.map(\.past), outputs: outputs + caches.map(\.new),
+        donating: Dictionary(uniqueKeysWithValues: caches.indices.map { (outputs.count + $0, inputs.count + $0) }))
     }
   }
 
   static func trace(
     _ model: any LanguageModel, _ store: WeightStore, _ limits: Scheduler.Limits, _ storage: CacheStorage,
-    _ pool: AdapterPool? = nil
+    _ pool: AdapterPool? = nil, watched: [Int] = []
   ) -> Graph {
-    func each(_ name: String, _ shape: Shape) -> Tensor { .input(name, TensorType(.int32, shape)) }
-    let rows = limits.tokens
-    let tokens = each("tokens", Shape([rows, 1], varies: true))
-    let places = ["positions", "slots", "sequences"].map { each($0, Shape([rows], varies: true)) }
-    let blocks = (limits.context + limits.blockSize - 1) / limits.blockSize
-    let tables = each("tables", [limits.running, blocks])
-    let context = ModelContext.paged(
-      PagedRows(
-        positions: places[0], slots: places[1], sequences: places[2], tables: tables, blockSize: limits.blockSize,
-        blocks: limits.blocks), storage: storage)
-    let states = model.hidden(tokens, pool?.adapted(store.root) ?? store.root, context)
-    return Graph(rows: [tokens] + places, tables: tables, states: states, caches: context.caches)
+    let layout = StepLayout(limits)
+    let context = ModelContext.paged(layout.paged, storage: storage)
+    context.watch(watched)
+    let states = model.hidden(layout.tokens, pool?.adapted(store.root) ?? store.root, context)
+    let seen = watched.map { context.seen[$0]!.flattened(from: 0, through: 1) }
+    return Graph(
+      layout: layout, states: states, features: seen.isEmpty ? nil : .concatenate(seen, axis: -1),
+      caches: context.caches)
   }
 
   /// Sees to it that each of these adapters can take part in steps.
@@ -118,7 +121,7 @@ final class StepRunner {
   func makeRoom(for adapters: [LowRankAdapter]) throws {
     if let pool = adapted?.pool, adapters.allSatisfy(pool.hasRoom) { return }
     let pool = AdapterPool(adapters + placed.compactMap(\.self), places: limits.adapters)
-    let graph = Self.trace(model, store, limits, storage, pool)
+    let graph = Self.trace(model, store, limits, storage, pool, watched: watched)
     let states = try backend.compile(graph.program(store, extra: pool.inputs))
     for (place, adapter) in placed.enumerated() {
       if let adapter { pool.write(adapter, to: place) }
@@ -144,21 +147,22 @@ final class StepRunner {
     receive: (EngineStep.Part, _ row: Int, LogitRows) throws -> Void
   ) throws {
     let (count, wanted) = (step.count, step.wanted)
-    precondition(count <= limits.tokens && step.parts.count <= limits.running, "\(count) tokens of \(step.parts.count)")
-    fill(step)
-    let given = rows.map { $0.prefix(count) }
-    let hidden: TensorData
+    precondition(count <= limits.tokens && step.sequences <= limits.sequences, "\(count) tokens of \(step.sequences)")
+    for part in step.parts { for branch in part.branches { prepare(branch, of: part) } }
+    let given = inputs.values(step) + weights.states
+    let results: [TensorData]
     if let adapted, step.parts.first?.slot != nil {
       adapted.pool.count(step)
-      let inputs = given + [tables] + weights.states + adapted.pool.values + pools
-      hidden = try adapted.states.run(inputs, extent: count)[0]
+      results = try adapted.states.run(given + adapted.pool.values + pools, extent: count)
     } else {
-      hidden = try states.run(given + [tables] + weights.states + pools, extent: count)[0]
+      results = try states.run(given + pools, extent: count)
     }
+    let hidden = results[0]
+    features = watched.isEmpty ? hidden : results[1]
     var row = 0
     for part in step.parts {
       if isScored(part) { try self.score(part, hidden, row, score) }
-      row += part.tokens.count
+      row += part.rows
     }
     if wanted == 0 { return }
     gather(hidden, step)
@@ -170,6 +174,12 @@ final class StepRunner {
         part, next, LogitRows(first: values + next * vocabulary, count: part.wanted, vocabulary: vocabulary))
       next += part.wanted
     }
+  }
+
+  /// Copies to a branch what the text has in the block that the branch writes first: the positions before its last token's.
+  private func prepare(_ branch: EngineStep.Branch, of part: EngineStep.Part) {
+    let (block, count) = (part.start / limits.blockSize, part.start % limits.blockSize)
+    pools.copyPositions(count, from: part.blocks[block], to: branch.blocks[block], blockSize: limits.blockSize)
   }
 
   /// Runs a step of which nothing but the next tokens is wanted.
@@ -204,62 +214,20 @@ final class StepRunner {
     }
   }
 
-  private func fill(_ step: EngineStep) {
-    func pointer(_ data: TensorData) -> UnsafeMutablePointer<Int32> { data.pointer.assumingMemoryBound(to: Int32.self) }
-    let (tokens, positions, slots, sequences) = (
-      pointer(rows[0]), pointer(rows[1]), pointer(rows[2]), pointer(rows[3])
-    )
-    let table = pointer(tables)
-    let size = limits.blockSize
-    var row = 0
-    for (sequence, part) in step.parts.enumerated() {
-      let blocks = table + sequence * tables.shape[1]
-      for (index, block) in part.blocks.enumerated() { blocks[index] = block }
-      for (offset, token) in part.tokens.enumerated() {
-        let position = part.start + offset
-        tokens[row] = token
-        positions[row] = Int32(position)
-        slots[row] = blocks[position / size] * Int32(size) + Int32(position % size)
-        sequences[row] = Int32(sequence)
-        row += 1
-      }
-    }
-  }
-
-  /// Copies the last rows of each part, as many as it wants.
+  /// Copies the rows of each part that it wants.
   private func gather(_ hidden: TensorData, _ step: EngineStep) {
     let bytes = width * hidden.type.element.size
     var (row, place) = (0, 0)
-    for part in step.parts {
-      row += part.tokens.count
-      (wanted.pointer + place * bytes)
-        .copyMemory(from: hidden.pointer + (row - part.wanted) * bytes, byteCount: part.wanted * bytes)
-      place += part.wanted
+    func copy(_ first: Int, _ count: Int) {
+      (wanted.pointer + place * bytes).copyMemory(from: hidden.pointer + first * bytes, byteCount: count * bytes)
+      place += count
     }
-  }
-}
-
-/// The logits behind a text's last tokens, as long as the step's run is received.
-struct LogitRows {
-  fileprivate let first: UnsafePointer<Float>
-  let count: Int
-  fileprivate let vocabulary: Int
-
-  fileprivate init(first: UnsafePointer<Float>, count: Int, vocabulary: Int) {
-    (self.first, self.count, self.vocabulary) = (first, count, vocabulary)
-  }
-
-  subscript(row: Int) -> UnsafeBufferPointer<Float> {
-    precondition((0..<count).contains(row), "row \(row) of \(count)")
-    return UnsafeBufferPointer(start: first + row * vocabulary, count: vocabulary)
-  }
-}
-
-extension TensorData {
-  /// The first rows, in place.
-  fileprivate func prefix(_ count: Int) -> TensorData {
-    var dimensions = shape.dimensions
-    dimensions[0] = count
-    return TensorData(TensorType(type.element, Shape(dimensions)), pointer: pointer, owner: self)
+    for part in step.parts {
+      if part.isLast { copy(row + part.firstRow(nil), 1 + part.drafted) }
+      for (branch, way) in part.branches.enumerated() where !way.tokens.isEmpty {
+        copy(row + part.firstRow(branch) + 1, way.tokens.count)
+      }
+      row += part.rows
+    }
   }
 }

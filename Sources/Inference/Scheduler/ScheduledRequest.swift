@@ -69,9 +69,8 @@ package struct EngineStep: Sendable {
     package var room = 0
     /// How many of `tokens`, the last, are drafted: the tokens that follow on them are wanted, too.
     package var drafted = 0
-
-    /// How many of the last tokens the following ones are wanted of.
-    package var wanted: Int { isLast ? 1 + drafted : 0 }
+    /// Other ways on behind the first of `tokens`, of a text that is being written.
+    package var branches: [Branch] = []
 
     /// Takes drafted tokens behind its own.
     package mutating func append(drafted new: some Collection<Int32>) {
@@ -80,6 +79,20 @@ package struct EngineStep: Sendable {
       room -= new.count
       drafted += new.count
     }
+  }
+
+  /// A way in which a text might go on, beside that of its part. It reads the text's last token once more, into blocks of its
+  /// own, and what it drafts behind it: so it is a sequence like any other, which shares the text's full blocks.
+  package struct Branch: Sendable {
+    /// What it drafts behind the text's last token; empty: nothing, and then it is not computed.
+    package var tokens: [Int32] = []
+    /// The blocks of the cache, those of the text before its last token's among them.
+    package var blocks: [Int32]
+    /// For how many drafted tokens there is room.
+    package var room: Int
+
+    /// Rows of a step that it takes.
+    package var rows: Int { tokens.isEmpty ? 0 : 1 + tokens.count }
   }
 
   /// Those of texts with adapters first, by their adapters' places.
@@ -96,8 +109,10 @@ package struct EngineStep: Sendable {
 
   package init(parts: [Part]) { self.parts = parts }
 
-  /// Tokens in all.
-  package var count: Int { parts.reduce(0) { $0 + $1.tokens.count } }
+  /// Tokens in all, those that branches read again among them.
+  package var count: Int { parts.reduce(0) { $0 + $1.rows } }
+  /// Texts, and ways in which they might go on.
+  package var sequences: Int { parts.reduce(0) { $0 + 1 + $1.branches.count { !$0.tokens.isEmpty } } }
   /// Tokens that others follow on that are wanted.
   package var wanted: Int { parts.reduce(0) { $0 + $1.wanted } }
 }
@@ -107,6 +122,46 @@ package struct ChosenTokens: Sendable {
   package var tokens: [Int32]
   /// Whether the last of them ends the text.
   package var isEnd: Bool
+  /// The branch of the part whose drafts the tokens but the last are; nil: the part itself.
+  package var branch: Int?
 
-  package init(_ tokens: [Int32], isEnd: Bool) { (self.tokens, self.isEnd) = (tokens, isEnd) }
+  package init(_ tokens: [Int32], isEnd: Bool, branch: Int? = nil) {
+    (self.tokens, self.isEnd, self.branch) = (tokens, isEnd, branch)
+  }
+}
+
+extension EngineStep.Part {
+  /// Rows of the step: the part's tokens, then those of its branches.
+  package var rows: Int { branches.reduce(tokens.count) { $0 + $1.rows } }
+
+  /// Of how many rows the following tokens are wanted.
+  package var wanted: Int { isLast ? branches.reduce(1 + drafted) { $0 + $1.tokens.count } : 0 }
+
+  /// What is drafted on a way, `nil` for the part's own.
+  package func drafts(_ branch: Int?) -> ArraySlice<Int32> {
+    branch.map { branches[$0].tokens[...] } ?? tokens.suffix(drafted)
+  }
+
+  /// Of the part's rows, that of the last token that the text is sure of, as a way reads it; its drafts follow.
+  package func firstRow(_ branch: Int?) -> Int {
+    guard let branch else { return tokens.count - drafted - 1 }
+    return branches[..<branch].reduce(tokens.count) { $0 + $1.rows }
+  }
+
+  /// Of the rows that the part wants, that behind so many drafts of a way.
+  package func wantedRow(_ branch: Int?, depth: Int) -> Int {
+    guard let branch, depth > 0 else { return depth }
+    return branches[..<branch].reduce(1 + drafted) { $0 + $1.tokens.count } + depth - 1
+  }
+
+  /// All rows of the part: which sequence they belong to (0: the part's own), their places in it, and their tokens.
+  func forEachRow(_ body: (_ sequence: Int, _ blocks: [Int32], _ position: Int, _ token: Int32) -> Void) {
+    for (offset, token) in tokens.enumerated() { body(0, blocks, start + offset, token) }
+    var sequence = 0
+    for branch in branches where !branch.tokens.isEmpty {
+      sequence += 1
+      body(sequence, branch.blocks, start, tokens.first!)
+      for (offset, token) in branch.tokens.enumerated() { body(sequence, branch.blocks, start + 1 + offset, token) }
+    }
+  }
 }

@@ -221,17 +221,28 @@ extension Scheduler {
 
   /// Makes room behind texts that are being written for tokens that are drafted, as far as there is.
   ///
-  /// - Parameter wanted: how many for which request.
-  package mutating func makeRoom(forDrafts wanted: [ScheduledRequest.ID: Int], in step: inout EngineStep) {
+  /// - Parameter wanted: how many for which request: on its way, and on each branch.
+  package mutating func makeRoom(forDrafts wanted: [ScheduledRequest.ID: [Int]], in step: inout EngineStep) {
     var left = min(limits.drafted, limits.tokens - step.count)
     let places = Dictionary(uniqueKeysWithValues: running.enumerated().map { ($1.request.id, $0) })
     for index in step.parts.indices where step.parts[index].isWriting {
       let place = places[step.parts[index].id]!
-      let room = min(wanted[step.parts[index].id] ?? 0, room(behind: running[place]), left)
-      guard room > 0, cache.reserve(running[place].tokens.count + room, in: &running[place].table!) else { continue }
+      let wanted = wanted[step.parts[index].id] ?? []
+      let (start, count) = (step.parts[index].start, running[place].tokens.count)
+      let most = room(behind: running[place]), room = min(wanted.first ?? 0, most, left)
+      guard room > 0, cache.reserve(count + room, in: &running[place].table!) else { continue }
       step.parts[index].room = room
       step.parts[index].blocks = running[place].table!.blocks
       left -= room
+      for length in wanted.dropFirst() {
+        // A branch reads the text's last token, too.
+        let room = min(length, most, left - 1)
+        guard room > 0, let blocks = cache.branch(from: start, to: count + room, in: &running[place].table!) else {
+          break
+        }
+        step.parts[index].branches.append(EngineStep.Branch(blocks: blocks, room: room))
+        left -= room + 1
+      }
     }
   }
 }

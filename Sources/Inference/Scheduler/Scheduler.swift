@@ -20,7 +20,7 @@ package struct Scheduler: Sendable {
     package var tokens = 512
     /// Texts that run at a time.
     package var running = 64
-    /// Drafted tokens of a step.
+    /// Drafted tokens of a step, and those that branches read again.
     package var drafted = 0
     /// Requests that wait at most.
     package var waiting = 1024
@@ -33,6 +33,9 @@ package struct Scheduler: Sendable {
     package var adapters = 8
 
     package init(context: Int, blocks: Int) { (self.context, self.blocks) = (context, blocks) }
+
+    /// Sequences of a step: texts, and branches of at least two tokens each.
+    package var sequences: Int { running + drafted / 2 }
   }
 
   package enum Event: Sendable {
@@ -170,6 +173,7 @@ package struct Scheduler: Sendable {
       let computed = part.start + part.tokens.count - part.drafted + max(0, (new?.tokens.count ?? 0) - 1)
       running[index].tokens += new?.tokens.dropLast() ?? []
       running[index].computed = computed
+      cache.settle(new?.branch, from: part.start, in: &running[index].table!)
       cache.computed(computed, of: running[index].tokens, in: &running[index].table!)
       waiting.advance(part.id, computed)
       var reason = ending.removeValue(forKey: part.id)

@@ -5,6 +5,7 @@
 // others wrote nor show what they write.
 
 package import Models
+package import Tensors
 
 /// Drafts what followed earlier on a text's end.
 package final class SuffixDrafter: Drafter {
@@ -44,27 +45,40 @@ package final class SuffixDrafter: Drafter {
     texts[id] = text
   }
 
-  package func prospect(of id: ID, most: Int) -> Prospect? {
+  package func prospect(of id: ID, most: Int, ways: Int) -> Prospect? {
     guard let text = texts[id] else { return nil }
-    var (best, source) = (text.own.repetition, text.own)
-    for (number, match) in text.matches where match.length > best.length {
-      if let span = spans.first(where: { $0.number == number }) { (best, source) = (match, span.text) }
+    var sources = [(match: text.own.repetition, text: text.own)]
+    for (number, match) in text.matches {
+      if let span = spans.first(where: { $0.number == number }) { sources.append((match, span.text)) }
     }
-    guard best.length >= Self.shortest else { return nil }
-    let tokens = source.continuation(of: best, most).prefix { $0 != Self.separator }
+    // Of equally long ones the text's own: sorting keeps their order.
+    sources.sort { $0.match.length > $1.match.length }
+    guard let best = sources.first, best.match.length >= Self.shortest else { return nil }
+    // Where several know the end of the text, they may know different ways on.
+    var drafts: [[Int32]] = []
+    for source in sources where source.match.length >= Self.shortest && drafts.count < ways {
+      let tokens = source.text.continuation(of: source.match, most).prefix { $0 != Self.separator }
+      if drafts.isEmpty || !tokens.isEmpty && !drafts.contains(where: { $0.first == tokens.first }) {
+        drafts.append(Array(tokens))
+      }
+    }
     // The longer what is repeated, the surer what follows.
-    let sort = min(7, Int.bitWidth - best.length.leadingZeroBitCount - 1)
-    return Prospect(count: tokens.count, sort: sort, tokens: Array(tokens))
+    let sort = min(7, Int.bitWidth - best.match.length.leadingZeroBitCount - 1)
+    return Prospect(counts: drafts.map(\.count), sort: sort, tokens: drafts)
   }
 
   package func draft(_ step: inout EngineStep, _ prospects: [ID: Prospect], sampler: (ID) -> Sampler?) {
     for index in step.parts.indices where step.parts[index].room > 0 {
       let part = step.parts[index]
-      step.parts[index].append(drafted: prospects[part.id]?.tokens.prefix(part.room) ?? [])
+      guard let drafts = prospects[part.id]?.tokens, !drafts.isEmpty else { continue }
+      step.parts[index].append(drafted: drafts[0].prefix(part.room))
+      for (branch, draft) in zip(part.branches.indices, drafts.dropFirst()) {
+        step.parts[index].branches[branch].tokens = Array(draft.prefix(part.branches[branch].room))
+      }
     }
   }
 
-  package func computed(_ step: EngineStep, _ chosen: [ID: ChosenTokens]) {
+  package func computed(_ step: EngineStep, _ chosen: [ID: ChosenTokens], features: TensorData?) {
     for (id, new) in chosen {
       guard texts[id] != nil else { continue }
       for token in new.tokens {

@@ -67,17 +67,13 @@ public struct PretrainedModel: Sendable {
 
   /// The weights as inputs of programs, mapped where they can be used in place.
   package func weights(_ precision: WeightPrecision = .stored) throws(ModelError) -> WeightBinding {
-    if let gguf {
-      return try WeightBinding(family, model, to: StoredTensors(gguf), precision: precision)
-    }
-    let files: WeightFiles
-    do {
-      files = try WeightFiles(path: path)
-    } catch {
-      throw ModelError(.cannotRead, "Cannot read the weights in \(path).", cause: error)
-    }
-    let stored = try StoredTensors(files).unpacked(settings)
-    return try WeightBinding(family, model, to: stored, precision: precision)
+    try WeightBinding(family, model, to: stored(), precision: precision)
+  }
+
+  /// The tensors of its files.
+  func stored() throws(ModelError) -> StoredTensors {
+    if let gguf { return try StoredTensors(gguf) }
+    return try StoredTensors(folder: path, settings)
   }
 
   /// The value of `model_type`.

@@ -62,6 +62,19 @@ struct StoredTensors {
 }
 
 extension StoredTensors {
+  /// Those of a folder's safetensors files.
+  ///
+  /// - Parameter settings: config.json.
+  init(folder path: String, _ settings: JSONObject) throws(ModelError) {
+    let files: WeightFiles
+    do {
+      files = try WeightFiles(path: path)
+    } catch {
+      throw ModelError(.cannotRead, "Cannot read the weights in \(path).", cause: error)
+    }
+    self = try StoredTensors(files).unpacked(settings)
+  }
+
   /// Those of a GGUF file, under the names of the model's parameters as far as there are such.
   init(_ file: GGUFFile) throws(ModelError) {
     let architecture = try GGUFArchitecture.of(file)

@@ -38,6 +38,8 @@ public struct SelfAttention: SequenceMixer {
   public var hasSinks = false
   /// Whether queries, keys and values are one map, `qkv_proj`.
   public var isFused = false
+  /// Elements of the result; nil: as many as there are of x.
+  public var width: Int?
 
   public init(heads: Int, kvHeads: Int, headSize: Int) {
     self.heads = heads
@@ -46,7 +48,7 @@ public struct SelfAttention: SequenceMixer {
     scale = 1 / Double(headSize).squareRoot()
   }
 
-  /// x [batch, positions, width] to the same shape.
+  /// x [batch, positions, inputs] to [batch, positions, width].
   ///
   /// - Parameters:
   ///   - rotation: of queries and keys; nil: none.
@@ -68,7 +70,7 @@ public struct SelfAttention: SequenceMixer {
     let options = Attention(scale: scale, window: window, softcap: softcap)
     let mixed = context.attend(q, k, v, layer: layer, options: options, sinks: sinks).flattened(from: 2, through: 3)
     return weights["o_proj"].linear(
-      mixed, to: x.shape[-1], bias: outputBias, initializer: initial.residual, axes: [.width, .heads])
+      mixed, to: width ?? x.shape[-1], bias: outputBias, initializer: initial.residual, axes: [.width, .heads])
   }
 
   private func queriesKeysValues(

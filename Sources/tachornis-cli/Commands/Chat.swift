@@ -15,6 +15,7 @@ struct Chat: ParsableCommand {
         tachornis chat --model model-Q4_K_M.gguf --system "Answer in one sentence."
         tachornis chat --model Qwen3-0.6B --tools functions.json --variable enable_thinking=false
         tachornis chat --model Qwen3-0.6B --top-p 0.95 --set repetitionPenalty=1.1
+        tachornis chat --model Qwen3-0.6B --speculation lookup --timings
         echo "What is a swift?" | tachornis chat --model Qwen3-0.6B --temperature 0
 
       /clear forgets the conversation, /exit (or the end of input) ends it, Ctrl-C ends an answer.
@@ -52,7 +53,7 @@ struct Chat: ParsableCommand {
   }
 
   func run() throws {
-    let (loaded, generator) = try options.load()
+    let (loaded, writer) = try options.load()
     let constraint = try structure.constraint(for: loaded)
     let template = try chatTemplate(loaded.pretrained)
     let variables = try variables()
@@ -79,10 +80,8 @@ struct Chat: ParsableCommand {
         continue
       }
       // Another stream of the same seed: a question that is asked again may be answered otherwise.
-      var sampler = Sampler(
-        configuration, ends: loaded.ends, stream: answers, constraint: constraint, tokenizer: loaded.tokenizer)
+      let answer = try answer(start, stream: answers, configuration, constraint, loaded, writer)
       answers += 1
-      let answer = try answer(start, loaded, generator, &sampler)
       messages.append(["role": "assistant", "content": .string(answer)])
     }
   }
@@ -93,15 +92,16 @@ struct Chat: ParsableCommand {
   }
 
   private func answer(
-    _ start: [Int32], _ loaded: LoadedModel, _ generator: Generator, _ sampler: inout Sampler
+    _ start: [Int32], stream: Int, _ configuration: SamplingConfiguration, _ constraint: (any TokenConstraint)?,
+    _ loaded: LoadedModel, _ writer: any TextWriter
   ) throws -> String {
-    var text = TextStream(loaded.tokenizer, sampler.configuration, after: start, skippingSpecials: true)
+    var text = TextStream(loaded.tokenizer, configuration, after: start, skippingSpecials: true)
     var answer = ""
     let clock = MonotonicClock()
     var times = GenerationTimes(prompt: start.count, clock: clock, begin: clock.seconds)
     Interrupt.watch()
     defer { Interrupt.forget() }
-    try generator.generate(start, count: tokens, sampler: &sampler) { choice in
+    _ = try writer.write(start, count: tokens, configuration, stream: stream, constraint) { choice in
       times.count()
       let piece = text.push(choice.token)
       answer += piece
@@ -110,7 +110,7 @@ struct Chat: ParsableCommand {
     }
     let rest = text.finish()
     writeOutput(rest + "\n")
-    if options.timings { Failure.writeError(times.description + "\n") }
+    if options.timings { Failure.writeError(times.summary(writer) + "\n") }
     return answer + rest
   }
 

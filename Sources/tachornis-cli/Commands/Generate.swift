@@ -12,6 +12,7 @@ struct Generate: ParsableCommand {
         tachornis generate --model runs/book --prompt "1 + 2 =" --tokens 8 --temperature 0
         tachornis generate --model runs/book --prompt "Once" --count 3 --stop "." --set dry.multiplier=0.8
         tachornis generate --model llama-3.2-1b-Q4_K_M.gguf --prompt "The capital of France is" --timings
+        tachornis generate --model llama-8b --draft-model eagle3-llama-8b --prompt "Once" --timings
         tachornis generate --model Qwen3-0.6B --prompt "A cat as JSON: " --json-schema cat.schema.json
         tachornis generate --model Qwen3-0.6B --prompt "Is 91 prime? " --choices yes,no
 
@@ -53,6 +54,9 @@ struct Generate: ParsableCommand {
       throw ValidationError("--logprobs is \(logprobs); it must be from 0 to 1000.")
     }
     guard let beams else { return }
+    if options.drafting.isOn {
+      throw ValidationError("--beams and --speculation exclude each other: beams are not drafted for.")
+    }
     if beams < count {
       throw ValidationError("--beams is \(beams); it must be \(count) or more, as many as are shown.")
     }
@@ -67,20 +71,20 @@ struct Generate: ParsableCommand {
   func run() throws {
     let clock = MonotonicClock()
     let begin = clock.seconds
-    let (loaded, generator) = try options.load()
+    let (loaded, writer) = try options.load()
     let constraint = try structure.constraint(for: loaded)
     var start = loaded.tokenizer.encode(prompt, addingSpecials: true)
     if start.isEmpty { start = [loaded.tokenizer.endOfText ?? 0] }
     var stopwatch = GenerationTimes(prompt: start.count, clock: clock, begin: begin)
-    if let beams {
-      try search(start, beams, loaded, generator) { stopwatch.count() }
+    if let beams, let plain = writer as? PlainWriter {
+      try search(start, beams, loaded, plain.generator) { stopwatch.count() }
     } else if let bestOf {
-      try choose(start, among: bestOf, constraint, loaded, generator) { stopwatch.count() }
+      try choose(start, among: bestOf, constraint, loaded, writer) { stopwatch.count() }
     } else {
       for index in 0..<count {
         separate(index)
         if logprobs == nil { writeOutput(prompt) }
-        _ = try write(start, stream: index, constraint, loaded, generator) { choice, piece in
+        _ = try write(start, stream: index, constraint, loaded, writer) { choice, piece in
           if choice != nil { stopwatch.count() }
           if let choice, logprobs != nil {
             writeOutput(line(choice, loaded.tokenizer) + "\n")
@@ -91,7 +95,7 @@ struct Generate: ParsableCommand {
         if logprobs == nil { writeOutput("\n") }
       }
     }
-    if options.timings { Failure.writeError(stopwatch.description + "\n") }
+    if options.timings { Failure.writeError(stopwatch.summary(writer) + "\n") }
   }
 
   private func separate(_ index: Int) {
@@ -101,16 +105,15 @@ struct Generate: ParsableCommand {
   /// Samples one text.
   /// - Parameter emit: takes each token with the text that it completes, and at the end what was held back.
   private func write(
-    _ start: [Int32], stream: Int, _ constraint: (any TokenConstraint)?, _ loaded: LoadedModel, _ generator: Generator,
+    _ start: [Int32], stream: Int, _ constraint: (any TokenConstraint)?, _ loaded: LoadedModel,
+    _ writer: any TextWriter,
     emit: (TokenChoice?, String) -> Void
   ) throws -> ScoredTokens {
     var configuration = try sampling.configuration
     if logprobs != nil || bestOf != nil { configuration.logProbabilities = logprobs ?? 0 }
-    var sampler = Sampler(
-      configuration, ends: loaded.ends, stream: stream, constraint: constraint, tokenizer: loaded.tokenizer)
     var text = TextStream(loaded.tokenizer, configuration, after: start)
     var result = ScoredTokens()
-    result.tokens = try generator.generate(start, count: tokens, sampler: &sampler) { choice in
+    result.tokens = try writer.write(start, count: tokens, configuration, stream: stream, constraint) { choice in
       emit(choice, text.push(choice.token))
       result.logProbability += Double(choice.logProbability ?? 0)
       result.length += 1
@@ -123,12 +126,12 @@ struct Generate: ParsableCommand {
   /// Samples several texts and shows the best.
   private func choose(
     _ start: [Int32], among several: Int, _ constraint: (any TokenConstraint)?, _ loaded: LoadedModel,
-    _ generator: Generator, count counting: () -> Void
+    _ writer: any TextWriter, count counting: () -> Void
   ) throws {
     var texts: [(output: String, mean: Double)] = []
     for stream in 0..<several {
       var output = logprobs == nil ? prompt : ""
-      let scored = try write(start, stream: stream, constraint, loaded, generator) { choice, piece in
+      let scored = try write(start, stream: stream, constraint, loaded, writer) { choice, piece in
         if choice != nil { counting() }
         if logprobs == nil {
           output += piece
@@ -203,6 +206,9 @@ struct GenerationTimes: CustomStringConvertible {
     if first == nil { first = last }
     tokens += 1
   }
+
+  /// How long it took, and what was drafted of it.
+  func summary(_ writer: any TextWriter) -> String { description + (writer.takeDrafts().map { ", " + $0 } ?? "") }
 
   var description: String {
     guard let first else { return "nothing was written" }

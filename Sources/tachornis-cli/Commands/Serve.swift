@@ -16,6 +16,7 @@ struct Serve: ParsableCommand {
         tachornis serve --model model-Q4_K_M.gguf
         tachornis serve --model runs/book --port 8080 --set engine.running=64 --set engine.cacheMemory=4096
         tachornis serve --model llama-8b.gguf --draft-model llama-1b.gguf
+        tachornis serve --model llama-8b --draft-model eagle3-llama-8b
         tachornis serve --model llama-8b.gguf --speculation suffix --cache-folder cache
         tachornis serve --config serve.json5 --keys keys.json5 --tls-certificate chain.pem --tls-key key.pem
         curl localhost:8000/v1/completions -d '{"prompt": "Once upon", "max_tokens": 20}'
@@ -67,15 +68,7 @@ struct Serve: ParsableCommand {
   @Option(help: "The origin whose pages may ask from a browser, as https://chat.example, or *.")
   var corsOrigin: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "Draft tokens that the model then judges several at a time, which makes few streams faster and changes no text: from the "
-        + "text itself (lookup), from other texts, too (suffix), or by a smaller model (draft).",
-      valueName: "lookup|suffix|draft"))
-  var speculation: String?
-
-  @Option(help: "The smaller model that drafts, of the same vocabulary.")
-  var draftModel: String?
+  @OptionGroup var drafting: DraftingOptions
 
   @Option(help: "A folder that keeps what was read of prompts, for the time after a restart.")
   var cacheFolder: String?
@@ -164,8 +157,8 @@ struct Serve: ParsableCommand {
     add("tlsCertificate", tlsCertificate)
     add("tlsKey", tlsKey)
     add("http.corsOrigin", corsOrigin)
-    add("draftModel", draftModel)
-    add("engine.speculation", speculation ?? draftModel.map { _ in "draft" })
+    add("draftModel", drafting.draftModel)
+    add("engine.speculation", (drafting.speculation ?? drafting.draftModel.map { _ in .draft })?.rawValue)
     add("engine.cacheFolder", cacheFolder)
     add("transfer.key", transferKey)
     add("observation.requestLog", requestLog)
@@ -214,7 +207,7 @@ struct Serve: ParsableCommand {
       return (service, "an encoder of texts of \(engine.texts.limit) tokens")
     }
     let loaded = try LoadedModel(path: settings.model)
-    let draft = try settings.draftModel.map { try LoadedModel(path: $0).pretrained }
+    let draft = try settings.draftModel.map { try DraftSource(path: LoadedModel.resolve($0), for: loaded.pretrained) }
     let transfer = try settings.transfer.key.map {
       try CacheTransfer(
         key: secret($0, "--transfer-key"), authority: settings.transfer.authority, patience: settings.transfer.patience)

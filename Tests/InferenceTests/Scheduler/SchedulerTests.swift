@@ -23,6 +23,12 @@ import Testing
     /// What is drafted for texts that are being written: right up to a random place.
     var drafts: RandomCase?
     var accepted = 0
+    /// How often a text went on on a branch.
+    var branches = 0
+
+    static func place(_ position: Int, _ blocks: [Int32], _ size: Int) -> Int {
+      Int(blocks[position / size]) * size + position % size
+    }
 
     init(_ limits: Scheduler.Limits, drafts: RandomCase? = nil) {
       self.drafts = drafts
@@ -74,11 +80,31 @@ import Testing
       guard step != nil else { return nil }
       draft(&step!)
       let planned = step!
-      #expect(planned.count <= scheduler.limits.tokens && planned.parts.count <= scheduler.limits.running)
+      let limits = scheduler.limits
+      #expect(planned.count <= limits.tokens && planned.parts.count <= limits.running)
+      #expect(planned.sequences <= limits.sequences)
       let size = scheduler.limits.blockSize
       var chosen: [UInt64: ChosenTokens] = [:]
       for part in planned.parts {
-        func place(_ position: Int) -> Int { Int(part.blocks[position / size]) * size + position % size }
+        func place(_ position: Int) -> Int { World.place(position, part.blocks, size) }
+        /// Reads the text's last token and what follows on it as a branch does, as far as the model agrees.
+        func follow(_ index: Int) -> [Int32] {
+          let branch = part.branches[index]
+          func place(_ position: Int) -> Int { World.place(position, branch.blocks, size) }
+          for position in (part.start / size * size)..<part.start {
+            pool[place(position)] = pool[World.place(position, part.blocks, size)]
+          }
+          var state = World.hash(part.start == 0 ? 0 : pool[place(part.start - 1)], part.tokens.first!)
+          pool[place(part.start)] = state
+          var new = [World.next(state)]
+          for (offset, token) in branch.tokens.enumerated() {
+            let isRight = new.count == offset + 1 && new.last == token && token != 0
+            state = World.hash(state, token)
+            pool[place(part.start + 1 + offset)] = isRight ? state : 0xBAD
+            if isRight { new.append(World.next(state)) }
+          }
+          return new
+        }
         var state: UInt64 = part.start == 0 ? 0 : pool[place(part.start - 1)]
         var new: [Int32] = []
         for (offset, token) in part.tokens.enumerated() {
@@ -91,7 +117,18 @@ import Testing
         for offset in part.tokens.count - part.drafted + max(0, new.count - 1)..<part.tokens.count {
           pool[place(part.start + offset)] = 0xBAD
         }
-        if part.isLast { chosen[part.id] = ChosenTokens(new, isEnd: new.last == 0) }
+        if part.isLast {
+          chosen[part.id] = ChosenTokens(new, isEnd: new.last == 0)
+          for index in part.branches.indices where !part.branches[index].tokens.isEmpty {
+            let other = follow(index)
+            #expect(other[0] == new[0], "a branch reads the same text")
+            if other.count > new.count {
+              new = other
+              chosen[part.id] = ChosenTokens(new, isEnd: new.last == 0, branch: index)
+            }
+          }
+        }
+        branches += chosen[part.id]?.branch == nil ? 0 : 1
         computed += part.tokens.count
         accepted += max(0, new.count - 1)
       }
@@ -107,21 +144,25 @@ import Testing
     private mutating func draft(_ step: inout EngineStep) {
       guard var random = drafts else { return }
       defer { drafts = random }
-      let wanted = step.parts.map { ($0.id, random.integer(0...4)) }
+      let wanted = step.parts.map { ($0.id, (0..<random.integer(0...3)).map { _ in random.integer(0...4) }) }
       scheduler.makeRoom(forDrafts: Dictionary(uniqueKeysWithValues: wanted), in: &step)
       let size = scheduler.limits.blockSize
       for index in step.parts.indices where step.parts[index].room > 0 {
         let part = step.parts[index]
         var state: UInt64 = 0
         if part.start > 0 { state = pool[Int(part.blocks[(part.start - 1) / size]) * size + (part.start - 1) % size] }
-        var token = part.tokens.last!
-        var draft: [Int32] = []
-        for _ in 0..<random.integer(0...part.room) {
-          state = World.hash(state, token)
-          token = random.integer(0...3) == 0 ? 1 : World.next(state)
-          draft.append(token)
+        func draft(_ count: Int) -> [Int32] {
+          var (state, token) = (state, part.tokens.last!)
+          return (0..<count).map { _ in
+            state = World.hash(state, token)
+            token = random.integer(0...3) == 0 ? 1 : World.next(state)
+            return token
+          }
         }
-        step.parts[index].append(drafted: draft)
+        step.parts[index].append(drafted: draft(random.integer(0...part.room)))
+        for branch in part.branches.indices {
+          step.parts[index].branches[branch].tokens = draft(random.integer(0...part.branches[branch].room))
+        }
       }
     }
   }
@@ -170,6 +211,7 @@ import Testing
     #expect(world.scheduler.isIdle && world.scheduler.counts == (0, 0))
     #expect(world.scheduler.cacheUse.used == 0, "no block is lost")
     #expect((world.accepted > 0) == (round % 2 == 1 && limits.drafted > 0))
+    #expect((world.branches > 0) == (round % 2 == 1 && limits.drafted > 2))
     for (id, request) in requests {
       let expected = World.alone(request.prompt, limit: request.limit)
       switch (world.ends[id], world.refusals[id]) {

@@ -62,12 +62,14 @@ import Testing
   @Test func draftsAreAsManyAsPay() {
     var cost = StepCost()
     #expect(
-      cost.worthwhile(rows: 1, written: 1, extra: 0, drafts: [1: (8, 0.9)], room: 8).isEmpty, "nothing is known yet")
+      cost.worthwhile(rows: 1, written: 1, extra: 0, drafts: [1: StepCost.Outlook([8], rate: 0.9)], room: 8).isEmpty,
+      "nothing is known yet")
     for rows in [1, 2, 4, 8, 16, 1, 2, 4, 8, 16] { cost.observe(rows: rows, seconds: 1 + 0.1 * Double(rows)) }
     #expect(abs(cost.each - 0.1) < 0.01 && abs(cost.seconds(10) - 2) < 0.1)
     func counts(_ texts: Int, rate: Double, extra: Double = 0, room: Int = 512) -> [Int] {
-      let drafts = Dictionary(uniqueKeysWithValues: (0..<texts).map { ($0, (count: 8, rate: rate)) })
-      return cost.worthwhile(rows: texts, written: texts, extra: extra, drafts: drafts, room: room).values.sorted()
+      let drafts = Dictionary(uniqueKeysWithValues: (0..<texts).map { ($0, StepCost.Outlook([8], rate: rate)) })
+      return cost.worthwhile(rows: texts, written: texts, extra: extra, drafts: drafts, room: room).values.map { $0[0] }
+        .sorted()
     }
     #expect(counts(1, rate: 1) == [8])
     #expect((3...6).contains(counts(1, rate: 0.7)[0]))
@@ -76,7 +78,18 @@ import Testing
     #expect(counts(64, rate: 0.7).isEmpty && counts(64, rate: 0.99).count == 64)
     // What the step does not take is not counted, and keeps nothing that it takes from paying.
     #expect(counts(3, rate: 1, room: 5).reduce(0, +) == 5 && counts(1, rate: 1, room: 0).isEmpty)
-    let drafts = [1: (count: 8, rate: 0.6), 2: (count: 8, rate: 0.9)]
-    #expect(cost.worthwhile(rows: 2, written: 2, extra: 0, drafts: drafts, room: 2) == [2: 2])
+    let drafts = [1: StepCost.Outlook([8], rate: 0.6), 2: StepCost.Outlook([8], rate: 0.9)]
+    #expect(cost.worthwhile(rows: 2, written: 2, extra: 0, drafts: drafts, room: 2) == [2: [2]])
+
+    // Other ways on where the first is unsure and a step is cheap, the likelier the longer; none for many texts.
+    func ways(_ texts: Int, rate: Double) -> [[Int]] {
+      let outlook = StepCost.Outlook([8, 8, 8], rate: rate, others: [0.6, 0.5])
+      let drafts = Dictionary(uniqueKeysWithValues: (0..<texts).map { ($0, outlook) })
+      return Array(cost.worthwhile(rows: texts, written: texts, extra: 0, drafts: drafts, room: 512).values)
+    }
+    let (unsure, sure) = (ways(1, rate: 0.5)[0], ways(1, rate: 0.99)[0])
+    #expect(unsure.count == 2 && unsure[0] >= unsure[1] && unsure[1] > 0, "\(unsure)")
+    #expect(sure == [8])
+    #expect(ways(32, rate: 0.5).allSatisfy { $0.count == 1 })
   }
 }

@@ -113,6 +113,18 @@ public struct Sampler: Sendable {
     }
   }
 
+  /// The tokens with the largest logits under the rules that change single ones, the best first; fewer than `count` if no more
+  /// may follow.
+  package func likeliest(
+    _ count: Int, of logits: UnsafeBufferPointer<Float>, in workspace: SamplingWorkspace
+  ) -> [Int32] {
+    var copy = self
+    copy.adjust(logits, workspace)
+    workspace.collect(likeliest: count)
+    workspace.sortCandidates()
+    return workspace.candidates.map(\.token)
+  }
+
   /// Whether the constraint lets a token follow.
   public func allows(_ token: Int32, vocabulary: Int) -> Bool {
     guard let constraint, !ends.contains(token) else { return true }
