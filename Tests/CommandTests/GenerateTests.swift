@@ -35,6 +35,16 @@ import Testing
     // The likeliest text does not depend on the seed.
     #expect(try generate("--beams", "3") == generate("--beams", "3", "--seed", "9"))
 
+    // Drafts change nothing; what became of them is said.
+    for options in [["--speculation", "lookup"], ["--draft-model", run.folder]] {
+      let outcome = try place.run(
+        ["generate", "--model", run.folder, "--prompt", "The", "--tokens", "12", "--threads", "1", "--seed", "5"]
+          + options
+          + ["--count", "3", "--timings"])
+      #expect(outcome.code == 0 && outcome.output == several, "\(outcome)")
+      #expect(outcome.errors.contains("drafted tokens accepted"), "\(outcome.errors)")
+    }
+
     // A line of JSON for each token.
     let lines = try generate("--seed", "5", "--logprobs", "2").split(separator: "\n").map { line in
       try JSONValue(parsing: String(line))

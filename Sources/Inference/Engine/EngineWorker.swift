@@ -55,15 +55,16 @@ final class EngineWorker {
   /// Ends that receivers are not yet told of: whoever knows of one shall find it in the statistics.
   private var untold: [(receiver: InferenceEngine.Receiver, end: GenerationEnd)] = []
   private let workspace = SamplingWorkspace()
-  private let clock = MonotonicClock()
+  private let clock: any SecondsClock
   /// By name, each with what keys and values depend on.
   private var adapters: [String: (fingerprint: String, adapter: LowRankAdapter)] = [:]
 
   init(
     _ runner: StepRunner, _ scheduler: Scheduler, _ speculation: Speculation?, _ tokenizer: any Tokenizer,
-    _ ends: Set<Int32>
+    _ ends: Set<Int32>, _ clock: any SecondsClock
   ) {
     self.runner = runner
+    self.clock = clock
     self.scheduler = scheduler
     self.speculation = speculation
     self.tokenizer = tokenizer

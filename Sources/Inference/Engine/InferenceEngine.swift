@@ -4,7 +4,7 @@
 // Invariant: every request that was submitted gets exactly one of `refused`, `ended` and `failed`, and nothing after it. What a
 // request is told does not depend on which others run beside it.
 
-internal import Core
+package import Core
 internal import Dispatch
 public import Formats
 public import Models
@@ -78,22 +78,25 @@ public final class InferenceEngine: Sendable {
   /// - Parameters:
   ///   - ends: the tokens that end a text of the model.
   ///   - storage: how keys and values are kept; by the weights if nil.
+  ///   - clock: by which steps are timed, and requests are too late.
   package convenience init(
     _ pretrained: PretrainedModel, _ weights: WeightBinding, draft: DraftSource?, tokenizer: any Tokenizer,
     ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil, movesBlocks: Bool = false,
-    backend: any Backend
+    backend: any Backend, clock: any SecondsClock = MonotonicClock()
   ) throws {
     let draft = configuration.speculation == .mtp && draft == nil ? .head(try PretrainedHead(of: pretrained)) : draft
     try self.init(
       pretrained.model, weights, draft: draft.map { try $0.bound(for: pretrained, tokenizer) }, tokenizer: tokenizer,
-      ends: ends, configuration, storage: storage, pretrained: pretrained, movesBlocks: movesBlocks, backend: backend)
+      ends: ends, configuration, storage: storage, pretrained: pretrained, movesBlocks: movesBlocks, backend: backend,
+      clock: clock)
   }
 
   /// - Parameter ends: the tokens that end a text of the model.
   package init(
     _ model: any LanguageModel, _ weights: WeightBinding, draft: BoundDraft? = nil, tokenizer: any Tokenizer,
     ends: Set<Int32>, _ configuration: EngineConfiguration, storage: CacheStorage? = nil,
-    pretrained: PretrainedModel? = nil, movesBlocks: Bool = false, backend: any Backend
+    pretrained: PretrainedModel? = nil, movesBlocks: Bool = false, backend: any Backend,
+    clock: any SecondsClock = MonotonicClock()
   ) throws {
     var context = min(configuration.context ?? model.context, model.context)
     let storage = storage ?? weights.usualStorage
@@ -138,7 +141,7 @@ public final class InferenceEngine: Sendable {
     cacheBytes = limits.blocks * bytes
     // Only the new thread touches the runner from here on.
     nonisolated(unsafe) let worker = EngineWorker(
-      runner, Scheduler(limits, store: store), speculation, tokenizer, ends)
+      runner, Scheduler(limits, store: store), speculation, tokenizer, ends, clock)
     Threads.start { [self] in run(worker) }
   }
 

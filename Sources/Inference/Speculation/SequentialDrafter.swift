@@ -34,7 +34,7 @@ protocol DraftReader: AnyObject {
   /// Copies what it has of the first positions of a block to another.
   func copyPositions(_ count: Int, from: Int32, to: Int32)
 
-  /// Behind how many positions of a text before its last token nothing was read yet when the first draft is there.
+  /// How many of a text's last positions it has not read when it gives the first draft.
   var lag: Int { get }
 
   /// The step was computed.

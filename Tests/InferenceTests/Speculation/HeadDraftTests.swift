@@ -5,6 +5,7 @@ import Core
 import Inference
 import Models
 import Support
+import Synchronization
 import Tensors
 import Testing
 
@@ -19,7 +20,21 @@ import Testing
     (configuration.running, configuration.stepTokens, configuration.blockSize) = (running, 24, 4)
     (configuration.speculation, configuration.draftTokens, configuration.draftWays) = (method, 5, ways)
     if let blocks { configuration.cacheBlocks = blocks }
-    return try InferenceEngine(model, draft: draft, configuration, backend: backend)
+    return try InferenceEngine(
+      model, try model.weights(), draft: draft, tokenizer: try model.tokenizer(), ends: model.endTokens, configuration,
+      backend: backend, clock: SlowClock())
+  }
+
+  /// To which every step takes long, however many tokens it has: what is drafted does not depend on the machine.
+  private final class SlowClock: SecondsClock {
+    private let reads = Mutex(0.0)
+    let unixSeconds = 0.0
+    var seconds: Double {
+      reads.withLock {
+        $0 += 1
+        return $0
+      }
+    }
   }
 
   private static func requests(_ count: Int, temperature: Double) -> [GenerationRequest] {
@@ -89,21 +104,23 @@ import Testing
       try await Self.acceptance(right, temperature: 0), try await Self.acceptance(right, temperature: 0.8)
     )
     let without = try await Self.acceptance(deaf, temperature: 0.8)
-    #expect(greedy > 0.9 && sampled > 0.8 && without < sampled - 0.2, "\(greedy), \(sampled), \(without)")
+    #expect(greedy > 0.9 && sampled > 0.6 && without < sampled - 0.15, "\(greedy), \(sampled), \(without)")
+  }
+
+  /// What layers add is nothing.
+  private static func forgetThePast(_ tensors: inout [String: TensorData]) {
+    for (name, data) in tensors where name.contains("o_proj") || name.contains("down_proj") {
+      tensors[name] = TensorData(data.type)
+    }
   }
 
   @Test func anEagleThatComputesWhatTheModelDoesIsAlwaysRight() async throws {
     // The model's next token depends on the last one alone, and so does the head's.
-    let tiny = try TinyModel { weights in
-      for (name, data) in weights where name.contains("o_proj") || name.contains("down_proj") {
-        weights[name] = TensorData(data.type)
-      }
-    }
+    let tiny = try TinyModel(change: Self.forgetThePast)
     let model = try PretrainedModel(path: tiny.path)
     let folder = try TinyHead(vocabulary: model.model.vocabulary) { tensors in
-      for (name, data) in tensors where name.contains("o_proj") || name.contains("down_proj") || name == "fc.bias" {
-        tensors[name] = TensorData(data.type)
-      }
+      Self.forgetThePast(&tensors)
+      tensors["fc.bias"] = TensorData(TensorType(.float32, [32]))
       tensors["fc.weight"] = .firstHalf(32)
     }
     let engine = try Self.engine(
@@ -112,6 +129,45 @@ import Testing
       _ = await engine.answers([request])
     }
     #expect(engine.statistics.drafted > 0 && engine.statistics.accepted == engine.statistics.drafted)
+  }
+
+  /// One element of the embedding is that of one token alone, and the head adds to it: it holds that token to be likeliest
+  /// everywhere, and next to it the right one.
+  @Test func anotherWayIsTakenWhereTheFirstIsWrong() async throws {
+    let tiny = try TinyModel { weights in
+      Self.forgetThePast(&weights)
+      let table = weights["model.embed_tokens.weight"]!
+      var values = table.doubles
+      for index in values.indices {
+        if index / 32 == 90 { values[index] = 0 }
+        if index % 32 == 31 { values[index] = index / 32 == 90 ? 1 : 0 }
+      }
+      weights["model.embed_tokens.weight"] = TensorData(values, shape: table.shape)
+    }
+    let model = try PretrainedModel(path: tiny.path)
+    let folder = try TinyHead(vocabulary: model.model.vocabulary) { tensors in
+      Self.forgetThePast(&tensors)
+      tensors["fc.bias"] = TensorData((0..<32).map { $0 == 31 ? 1e3 : 0 }, shape: [32])
+      tensors["fc.weight"] = .firstHalf(32)
+    }
+    let source = try DraftSource(path: folder.path, for: model)
+    let requests = Self.requests(6, temperature: 0).map { request in
+      var request = request
+      request.sampling.repetitionPenalty = 1
+      return request
+    }
+    var accepted: [Int] = []
+    for ways in [1, 2] {
+      let engine = try Self.engine(model, .draft, draft: source, running: 1, ways: ways)
+      let plain = try Self.engine(model, .none, running: 1)
+      for request in requests {
+        let expected = await plain.answers([request])
+        #expect(await engine.answers([request]).map(\.tokens) == expected.map(\.tokens))
+      }
+      #expect(engine.statistics.drafted > 0)
+      accepted.append(engine.statistics.accepted)
+    }
+    #expect(accepted[0] == 0 && accepted[1] > 0, "\(accepted)")
   }
 
   @Test func whatIsMissingIsSaid() throws {

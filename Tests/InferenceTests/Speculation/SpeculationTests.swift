@@ -92,11 +92,17 @@ import Testing
     }
   }
 
-  @Test func theDistributionIsTheModels() async throws {
+  /// Of drafts from the text, in chains and trees of a model's, and in trees of a head's.
+  @Test(arguments: [(SpeculationMethod.lookup, 3, false), (.draft, 1, false), (.draft, 4, false), (.draft, 4, true)])
+  func theDistributionIsTheModels(method: SpeculationMethod, ways: Int, isHead: Bool) async throws {
     // The first token of many answers, and the second behind the first that is likeliest, against their probabilities.
+    let other = try TinyModel(seed: 9)
+    let head = try TinyHead(vocabulary: pretrained.model.vocabulary)
+    let path = isHead ? head.path : other.path
+    let draft = method == .draft ? try DraftSource(path: path, for: pretrained) : nil
     var request = GenerationRequest(prompt: [5, 6, 7, 8, 5, 6, 7, 8, 5, 6], limit: 3)
     request.sampling = SamplingConfiguration(temperature: 1.5)
-    let engine = try engine(.lookup, running: 4)
+    let engine = try engine(method, draft: draft, running: 4, ways: ways)
     let count = 3000
     let requests = (0..<count).map { index in
       var request = request
