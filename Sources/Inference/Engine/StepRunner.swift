@@ -23,7 +23,7 @@ final class StepRunner {
   private var placed: [LowRankAdapter?]
   private let logits: any Executable
   private let weights: (states: [TensorData], logits: [TensorData])
-  private let pools: [TensorData]
+  let pools: [TensorData]
   let memory: BlockMemory
   private let width: Int
   let vocabulary: Int
