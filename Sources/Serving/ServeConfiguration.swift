@@ -25,6 +25,10 @@ public struct ServeConfiguration: Configuration {
   public var tlsKey: String?
   /// A smaller model of the same vocabulary, or a folder with a head for the model, for `engine.speculation` by draft.
   public var draftModel: String?
+  /// Adapters (LoRA) by the names that requests give as their model: folders of PEFT, or .gguf files.
+  public var adapters: [String: String] = [:]
+  /// Requests may load adapters from this machine's disk, and unload them.
+  public var allowAdapterLoading = false
   /// Threads to compute with; nil: all processors.
   public var threads: Int?
   public var http = HTTPConfiguration()
@@ -33,6 +37,13 @@ public struct ServeConfiguration: Configuration {
   public var transfer = TransferConfiguration()
 
   public init() {}
+
+  /// What the model is called in requests.
+  public var servedName: String {
+    if let name { return name }
+    let last = model.split(separator: "/").last.map(String.init) ?? model
+    return last.lowercased().hasSuffix(".gguf") ? String(last.dropLast(5)) : last
+  }
 
   public func problems() -> [ConfigurationProblem] {
     check((0...65535).contains(port), "port", port, "must be from 0 to 65535")
@@ -46,5 +57,10 @@ public struct ServeConfiguration: Configuration {
     check(
       (tlsCertificate == nil) == (tlsKey == nil), "tlsKey", tlsKey ?? "null",
       "must be given with tlsCertificate, and only with it")
+    for (adapter, path) in adapters.sorted(by: { $0.key < $1.key }) {
+      check(
+        !adapter.isEmpty && adapter != servedName && !path.isEmpty, "adapters.\(adapter)", path,
+        "must be a path, and the name another than the model's")
+    }
   }
 }

@@ -27,7 +27,7 @@ import Testing
     let template = try ChatTemplate(
       "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
     )
-    let service = APIService(engine, name: "tiny", template: template, version: "1.2.3")
+    let service = APIService(engine, APISettings(name: "tiny", version: "1.2.3", template: template))
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
   }
 
@@ -158,7 +158,9 @@ import Testing
   @Test func keysAreAskedFor() async throws {
     let keys: KeysConfiguration = try ConfigurationLoader.load(
       text: "{ keys: [{ key: 'key-number-one', name: 'one' }, { key: 'key-number-two', name: 'two' }] }", name: "keys")
-    let service = APIService(engine, name: "tiny", template: nil, version: "1", keys: KeyRing(keys))
+    var settings = APISettings(name: "tiny", version: "1")
+    settings.keys = KeyRing(keys)
+    let service = APIService(engine, settings)
     let locked = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
     func status(_ path: String, _ key: String?) async throws -> Int {
       var request = HTTPClientRequest(url: "http://127.0.0.1:\(locked.port)\(path)")

@@ -42,10 +42,11 @@ struct TestServer {
       PretrainedModel(path: tiny.path), configuration, movesBlocks: transfer != nil,
       backend: CPUBackend(threads: threads, rowInvariant: true))
     self.engine = engine
-    let service = APIService(
-      engine, poolsLastToken: poolsLastToken, name: "tiny", template: try template.map { try ChatTemplate($0) },
-      family: family, version: "1.2.3", allowsAdapterLoading: allowsAdapterLoading,
-      transfer: transfer, observer: observer ?? FanOut([]), recordsRequests: observer != nil)
+    var settings = APISettings(name: "tiny", version: "1.2.3", template: try template.map { try ChatTemplate($0) })
+    (settings.family, settings.poolsLastToken) = (family, poolsLastToken)
+    (settings.allowsAdapterLoading, settings.transfer) = (allowsAdapterLoading, transfer)
+    if let observer { (settings.observer, settings.recordsRequests) = (observer, true) }
+    let service = APIService(engine, settings)
     server = try HTTPServer(
       host: "127.0.0.1", port: 0, loops: 1, certificate: certificate, handle: service.handle)
     while !engine.isReady { _ = DispatchSemaphore(value: 0).wait(timeout: .now() + 0.001) }
@@ -53,7 +54,7 @@ struct TestServer {
 
   /// A server with an encoder instead.
   init(pooling engine: PoolingEngine) throws {
-    let service = APIService(nil, encoder: engine, name: "tiny", template: nil, version: "1.2.3")
+    let service = APIService(nil, encoder: engine, APISettings(name: "tiny", version: "1.2.3"))
     (tiny, self.engine) = (nil, nil)
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
   }

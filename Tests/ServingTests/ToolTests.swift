@@ -75,6 +75,42 @@ import Testing
     #expect(none["usage"]?["prompt_tokens"] == 19)
   }
 
+  @Test func toolsCanBeLimited() async throws {
+    let server = try TestServer(family: StreamFamily.mistral.reasoning(as: nil))
+    func choice(_ mode: JSONValue) -> JSONValue {
+      let tools: JSONValue = [["type": "function", "function": ["name": "now"]]]
+      return ["type": "allowed_tools", "allowed_tools": ["mode": mode, "tools": tools]]
+    }
+    // The prompt shows all tools, so that what is cached of it holds whatever is allowed.
+    let shown = try await server.post("/v1/chat/completions", Self.question.with(("max_tokens", 1)))
+    for seed in 0..<6 {
+      let body = Self.question.with(("tool_choice", choice("required")), ("seed", .number(JSONNumber(seed))))
+      let reply = try await server.post("/v1/chat/completions", body)
+      #expect(reply["usage"]?["prompt_tokens"] == shown["usage"]?["prompt_tokens"])
+      let calls = try #require(reply["choices"]?[0]?["message"]?["tool_calls"]?.array)
+      #expect(calls.allSatisfy { $0["function"]?["name"] == "now" } && !calls.isEmpty)
+    }
+    // A model that wants to call anything (`[` is its favourite) can call no other.
+    let eager: JSONValue = ["59": 9]
+    let free = try await server.post(
+      "/v1/chat/completions", Self.question.with(("tool_choice", choice("auto")), ("logit_bias", eager)))
+    let calls = free["choices"]?[0]?["message"]?["tool_calls"]?.array ?? []
+    #expect(calls.allSatisfy { $0["function"]?["name"] == "now" })
+    let response = try await server.post(
+      "/v1/responses",
+      [
+        "input": "Hi", "seed": 2, "max_output_tokens": 300,
+        "tools": [
+          ["type": "function", "name": "now", "parameters": ["type": "object", "properties": [:]]],
+          ["type": "function", "name": "then", "parameters": ["type": "object", "properties": [:]]],
+        ], "parallel_tool_calls": false,
+        "tool_choice": [
+          "type": "allowed_tools", "mode": "required", "tools": [["type": "function", "name": "then"]],
+        ],
+      ])
+    #expect(response["output"]?[0]?["name"] == "then" && response["tool_choice"]?["type"] == "allowed_tools")
+  }
+
   @Test(arguments: [
     (
       "response_format",
@@ -114,6 +150,18 @@ import Testing
 
   @Test(arguments: [
     (#"{"tool_choice": "required"}"#, "there are no 'tools'"), (#"{"tool_choice": "maybe"}"#, "tool_choice"),
+    (#"{"tool_choice": {"type": "allowed_tools"}}"#, "'tool_choice.allowed_tools' is missing"),
+    (
+      #"{"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "none", "tools": []}}}"#,
+      "tool_choice.allowed_tools.mode"
+    ),
+    (
+      #"{"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}}"#, "must not be empty"
+    ),
+    (
+      #"{"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "x"}}]}}}"#,
+      "names 'x'"
+    ),
     (#"{"tools": [{"type": "web_search"}]}"#, "tools[0]"),
     (#"{"tools": [{"type": "function", "function": {"name": "a b"}}]}"#, "tools[0].function.name"),
     (#"{"tools": [{"type": "function", "function": {"name": "a", "nome": 1}}]}"#, "tools[0].function.nome"),

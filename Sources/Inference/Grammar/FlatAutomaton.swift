@@ -5,10 +5,10 @@ struct FlatAutomaton {
   private var table: [Int32] = []
   private var ends: [Bool] = []
 
-  init(_ expression: GrammarExpression) throws(GrammarError) {
-    let draft = try NetworkDraft(flat: expression)
-    var subsets = Subsets(draft)
-    guard let states = subsets.deterministic(of: 0, limit: 20_000) else {
+  init(_ expression: GrammarExpression, _ budget: GrammarBudget) throws(GrammarError) {
+    let draft = try NetworkDraft(flat: expression, budget)
+    var subsets = Subsets(draft, budget)
+    guard let states = try subsets.deterministic(of: 0, limit: 20_000) else {
       throw GrammarError(.tooLarge, "A pattern is too large to be combined with other conditions on the same text.")
     }
     table = [Int32](repeating: -1, count: 256 * states.count)

@@ -16,24 +16,30 @@ package enum GrammarRequest: Sendable, Hashable {
   case gbnf(String)
   /// Calls of tools as a family of models writes them, exactly one if `isSingle`.
   case calls([CalledTool], CallSyntax, isSingle: Bool)
+  /// Any text that is not read as calls; calls may follow on it.
+  indirect case text(without: CallMarkers, before: GrammarRequest?)
   /// A text of any of them.
   indirect case oneOf([GrammarRequest])
   /// One behind reasoning, or what else an answer begins with.
   indirect case framed(GrammarRequest, AnswerFrame)
 
-  func grammar(whitespace: JSONWhitespace) throws(GrammarError) -> Grammar {
+  func grammar(whitespace: JSONWhitespace, _ budget: GrammarBudget) throws(GrammarError) -> Grammar {
     switch self {
     case .json: .json(whitespace: whitespace)
-    case .schema(let text): try Grammar(jsonSchema: text, whitespace: whitespace)
-    case .regex(let pattern): try Grammar(regex: pattern)
+    case .schema(let text): try Grammar(jsonSchema: text, whitespace: whitespace, budget)
+    case .regex(let pattern): try Grammar(regex: pattern, budget)
     case .choices(let choices): try Grammar(choices: choices)
     case .gbnf(let text): try Grammar(gbnf: text)
     case .calls(let tools, let syntax, let isSingle):
-      try Grammar(calls: tools, syntax, isSingle: isSingle, whitespace: whitespace)
+      try Grammar(calls: tools, syntax, isSingle: isSingle, whitespace: whitespace, budget)
+    case .text(let markers, let calls):
+      Grammar(
+        textWithout: markers,
+        before: try calls.map { (calls) throws(GrammarError) in try calls.grammar(whitespace: whitespace, budget) })
     case .oneOf(let requests):
       Grammar(
-        oneOf: try requests.map { (request) throws(GrammarError) in try request.grammar(whitespace: whitespace) })
-    case .framed(let request, let frame): try request.grammar(whitespace: whitespace).framed(frame)
+        oneOf: try requests.map { (request) throws(GrammarError) in try request.grammar(whitespace: whitespace, budget) })
+    case .framed(let request, let frame): try request.grammar(whitespace: whitespace, budget).framed(frame)
     }
   }
 }
@@ -93,13 +99,14 @@ package final class GrammarCache: Sendable {
   ) throws(GrammarError) -> Entry {
     let key = Key(request: request, whitespace: whitespace)
     if let found = find(key) { return found }
-    let grammar = try request.grammar(whitespace: whitespace)
+    let budget = GrammarBudget()
+    let grammar = try request.grammar(whitespace: whitespace, budget)
     let vocabulary = vocabulary.withLock { known in
       let vocabulary = known ?? makeVocabulary()
       known = vocabulary
       return vocabulary
     }
-    let entry = Entry(masks: GrammarMasks(try GrammarNetwork(grammar), vocabulary), notices: grammar.notices)
+    let entry = Entry(masks: GrammarMasks(try GrammarNetwork(grammar, budget), vocabulary), notices: grammar.notices)
     return known.withLock { known in
       // Another thread may have been quicker; then its masks are shared.
       if let other = known.entries[key] { return other.entry }

@@ -44,9 +44,9 @@ package final class GrammarNetwork: Sendable {
   package var stateCount: Int { accepts.count }
 
   /// - Throws: `GrammarError` if no text fulfils the grammar, if a rule begins with itself, or if it is too large.
-  package init(_ grammar: Grammar) throws(GrammarError) {
-    let draft = try NetworkDraft(grammar)
-    var subsets = Subsets(draft)
+  package init(_ grammar: Grammar, _ budget: GrammarBudget = GrammarBudget()) throws(GrammarError) {
+    let draft = try NetworkDraft(grammar, budget)
+    var subsets = Subsets(draft, budget)
     guard subsets.hasText(grammar.root) else {
       throw GrammarError(
         .empty, "No text fulfils the grammar: its conditions exclude each other, or a rule has no end.")
@@ -55,9 +55,7 @@ package final class GrammarNetwork: Sendable {
     var (byteStarts, callStarts) = ([Int32(0)], [Int32(0)])
     var (accepts, starts) = ([Bool](), [Int32]())
     for rule in draft.rules.indices {
-      let states =
-        subsets.hasText(rule)
-        ? subsets.deterministic(of: rule, limit: 20_000) ?? subsets.asDrafted(of: rule) : [Subsets.State()]
+      let states = try subsets.states(of: rule)
       let base = Int32(accepts.count)
       starts.append(base)
       for state in states {
@@ -70,8 +68,11 @@ package final class GrammarNetwork: Sendable {
         callStarts.append(Int32(calls.count))
         accepts.append(state.accepts)
       }
-      guard accepts.count <= NetworkDraft.maximumStates else {
-        throw GrammarError(.tooLarge, "The grammar is too large; use fewer or smaller repetitions and lists.")
+      guard accepts.count <= NetworkDraft.maximumStates, byteEdges.count + calls.count <= NetworkDraft.maximumEdges else {
+        throw GrammarError(
+          .tooLarge,
+          "The grammar is too large: it has more than \(NetworkDraft.maximumStates) states or \(NetworkDraft.maximumEdges) edges "
+            + "at \(draft.rules[rule].title). Use fewer or smaller repetitions, lists and alternatives.")
       }
     }
     self.byteEdges = byteEdges

@@ -24,6 +24,9 @@ struct NetworkDraft {
     var name: String
     var start: Int32
     var end: Int32
+
+    /// For messages.
+    var title: String { name.isEmpty ? "a pattern" : name.hasPrefix("a ") ? name : "the rule '\(name)'" }
   }
 
   private(set) var empty: [[Int32]] = []
@@ -34,15 +37,17 @@ struct NetworkDraft {
   private var repeated: [GrammarExpression: Int32] = [:]
   /// Without calls, as sets of texts are computed with.
   private let isFlat: Bool
+  private let budget: GrammarBudget
 
-  /// The most states of a whole grammar.
+  /// The most states and edges of a whole grammar.
   static let maximumStates = 1_000_000
+  static let maximumEdges = 4_000_000
   /// How many states a counted repetition may have to be written out.
   private static let writtenOut = 64
   private static let maximumFlatStates = 50_000
 
-  init(_ grammar: Grammar) throws(GrammarError) {
-    isFlat = false
+  init(_ grammar: Grammar, _ budget: GrammarBudget) throws(GrammarError) {
+    (isFlat, self.budget) = (false, budget)
     for rule in grammar.rules { rules.append(Rule(name: rule.name, start: state(), end: state())) }
     for (index, rule) in grammar.rules.enumerated() {
       let end = try emit(Self.withoutLeftRecursion(rule.body, of: index), from: rules[index].start)
@@ -51,8 +56,8 @@ struct NetworkDraft {
   }
 
   /// One expression without rules.
-  init(flat expression: GrammarExpression) throws(GrammarError) {
-    isFlat = true
+  init(flat expression: GrammarExpression, _ budget: GrammarBudget) throws(GrammarError) {
+    (isFlat, self.budget) = (true, budget)
     rules.append(Rule(name: "", start: state(), end: state()))
     let end = try emit(expression, from: rules[0].start)
     empty[Int(end)].append(rules[0].end)
@@ -83,9 +88,15 @@ struct NetworkDraft {
 
   /// Appends what an expression reads behind a state and returns where it ends.
   private mutating func emit(_ expression: GrammarExpression, from start: Int32) throws(GrammarError) -> Int32 {
-    guard empty.count < (isFlat ? Self.maximumFlatStates : Self.maximumStates) else {
-      throw GrammarError(.tooLarge, "The grammar is too large; use fewer or smaller repetitions and lists.")
+    let most = isFlat ? Self.maximumFlatStates : Self.maximumStates
+    guard empty.count < most else {
+      throw GrammarError(
+        .tooLarge,
+        isFlat
+          ? "A pattern is too large to be combined with other conditions on the same text: it has more than \(most) states."
+          : "The grammar is too large: it has more than \(most) states. Use fewer or smaller repetitions and lists.")
     }
+    try budget.spend(1, rules.last?.title ?? "its rules")
     switch expression {
     case .bytes(let text):
       var last = start
@@ -114,9 +125,9 @@ struct NetworkDraft {
     case .repeated(let body, let least, let most): return try emit(body, least, most, from: start)
     case .list(let elements, let separator): return try emit(elements, separator, from: start)
     case .both(let left, let right):
-      return try splice(FlatAutomaton(left), FlatAutomaton(right), keeps: { $0 && $1 }, from: start)
+      return try splice(FlatAutomaton(left, budget), FlatAutomaton(right, budget), keeps: { $0 && $1 }, from: start)
     case .except(let left, let right):
-      return try splice(FlatAutomaton(left), FlatAutomaton(right), keeps: { $0 && !$1 }, from: start)
+      return try splice(FlatAutomaton(left, budget), FlatAutomaton(right, budget), keeps: { $0 && !$1 }, from: start)
     case .rule(let rule):
       if isFlat {
         throw GrammarError(.unsupported, "Conditions on one text cannot be combined if one of them refers to itself.")
@@ -264,6 +275,7 @@ struct NetworkDraft {
       guard known.count < Self.maximumFlatStates else {
         throw GrammarError(.tooLarge, "Conditions on one text are too large together; use simpler patterns or limits.")
       }
+      try budget.spend(256, "conditions on one text")
       var byte = 0
       while byte < 256 {
         // A run of bytes that go the same way on both sides.

@@ -17,9 +17,10 @@ struct Subsets {
   private let isAlive: [Bool]
   private var seen: [Int32]
   private var turn: Int32 = 0
+  private let budget: GrammarBudget
 
-  init(_ draft: NetworkDraft) {
-    self.draft = draft
+  init(_ draft: NetworkDraft, _ budget: GrammarBudget) {
+    (self.draft, self.budget) = (draft, budget)
     let emptyBefore = draft.statesBeforeEnd(reading: false)
     nullable = draft.rules.map { emptyBefore[Int($0.start)] }
     isAlive = draft.statesBeforeEnd(reading: true)
@@ -29,8 +30,15 @@ struct Subsets {
   /// Whether a rule has any text.
   func hasText(_ rule: Int) -> Bool { isAlive[Int(draft.rules[rule].start)] }
 
+  /// The states of a rule, its start first; one without edges if it has no text.
+  mutating func states(of rule: Int) throws(GrammarError) -> [State] {
+    guard hasText(rule) else { return [State()] }
+    if let states = try deterministic(of: rule, limit: 20_000) { return states }
+    return try asDrafted(of: rule)
+  }
+
   /// The states of a rule, its start first; nil if there would be more than `limit` of them, or too much work.
-  mutating func deterministic(of rule: Int, limit: Int) -> [State]? {
+  mutating func deterministic(of rule: Int, limit: Int) throws(GrammarError) -> [State]? {
     var known: [[Int32]: Int32] = [:]
     var sets: [[Int32]] = []
     var result: [State] = []
@@ -47,6 +55,7 @@ struct Subsets {
       let set = sets[result.count]
       work += set.count
       guard sets.count <= limit, work <= 40 * limit + 2_000_000 else { return nil }
+      try budget.spend(8 + 4 * set.count, draft.rules[rule].title)
       var state = State()
       state.accepts = set.contains(draft.rules[rule].end)
       for (range, targets) in segments(set.flatMap { draft.bytes[Int($0)] }) {
@@ -76,10 +85,13 @@ struct Subsets {
   }
 
   /// The states of a rule as they were drafted, without the empty edges, the start first.
-  mutating func asDrafted(of rule: Int) -> [State] {
+  ///
+  /// - Throws: if they have too many edges.
+  mutating func asDrafted(of rule: Int) throws(GrammarError) -> [State] {
     var numbers = [draft.rules[rule].start: Int32(0)]
     var waiting = [draft.rules[rule].start]
     var result: [State] = []
+    var edges = 0
     func number(_ state: Int32) -> Int32 {
       if let number = numbers[state] { return number }
       let number = Int32(waiting.count)
@@ -99,6 +111,14 @@ struct Subsets {
         call.target = number(call.target)
         state.calls.append(call)
       }
+      edges += state.bytes.count + state.calls.count
+      guard edges <= NetworkDraft.maximumEdges else {
+        throw GrammarError(
+          .tooLarge,
+          "The grammar is too ambiguous: \(draft.rules[rule].title) has more than \(NetworkDraft.maximumEdges) ways to go on. Let fewer "
+            + "optional parts follow each other.")
+      }
+      try budget.spend(8 + 4 * set.count + state.bytes.count, draft.rules[rule].title)
       result.append(state)
     }
     return result

@@ -18,7 +18,7 @@ extension APIService {
   }
 
   private func checkAllowed() throws(APIError) {
-    if allowsAdapterLoading { return }
+    if settings.allowsAdapterLoading { return }
     throw APIError(
       .forbidden, "Adapters are not loaded by request here: start the server with --allow-adapter-loading.",
       code: "adapter_loading_not_allowed")

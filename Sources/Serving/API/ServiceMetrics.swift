@@ -40,11 +40,8 @@ final class ServiceMetrics: Sendable {
   private let state = Mutex(State())
   private let encodingNanoseconds = Atomic(0)
 
-  func count(path: String) {
-    // A path that nobody has is anything at all: it is not kept.
-    let known = APIService.paths[path] != nil ? path : "other"
-    state.withLock { $0.requests[known, default: 0] += 1 }
-  }
+  /// - Parameter path: of a route.
+  func count(path: String) { state.withLock { $0.requests[path, default: 0] += 1 } }
 
   /// Seconds that threads have spent with reading requests.
   var encoding: Double { Double(encodingNanoseconds.load(ordering: .relaxed)) * 1e-9 }

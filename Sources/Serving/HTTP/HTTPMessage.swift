@@ -5,6 +5,8 @@ package struct HTTPRequest: Sendable {
   package var method: String
   /// Without the query.
   package var path: String
+  /// What the request has where its route's path has a parameter.
+  package var parameter = ""
   package var query: String
   package var headers: HTTPHeaders
   package var body: [UInt8]

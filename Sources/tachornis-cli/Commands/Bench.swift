@@ -18,6 +18,7 @@ struct BenchCommand: ParsableCommand {
         tachornis bench --filter decode
         tachornis bench --filter peaks
         tachornis bench --filter sampling
+        tachornis bench --filter grammar
         tachornis bench --json --threads 1 > bench.jsonl
         tachornis bench --vocabulary tokenizer.json --vocabulary gpt2.tiktoken --text book.txt
         tachornis bench --model llama-Q4_K_M.gguf --prompt 512 --tokens 64
@@ -28,7 +29,7 @@ struct BenchCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only what has this in its 'name type shape variant'; 'peaks' for no kernel, 'sampling' for choosing tokens, 'tokenizers' for all vocabularies and texts in tokenizers/ and text/ of the folder that TACHORNIS_DATA names.",
+      "Only what has this in its 'name type shape variant'; 'peaks' for no kernel, 'sampling' for choosing tokens, 'grammar' for masks of grammars, 'tokenizers' for all vocabularies and texts in tokenizers/ and text/ of the folder that TACHORNIS_DATA names.",
       valueName: "text"))
   var filter = ""
 
@@ -81,6 +82,7 @@ struct BenchCommand: ParsableCommand {
     }
     var measured = runKernelBenchmarks(filter: filter, json: json, threads: threads, seconds: seconds) { print($0) }
     measured += try runSamplingBenchmarks(filter: filter, json: json, seconds: seconds) { print($0) }
+    measured += try runGrammarBenchmarks(filter: filter, json: json, seconds: seconds) { print($0) }
     measured += runSchedulerBenchmarks(filter: filter, json: json, seconds: seconds) { print($0) }
     if measured == 0, filter != "peaks" {
       throw ValidationError("nothing matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")

@@ -120,7 +120,7 @@ struct Serve: ParsableCommand {
     // A text must not depend on which others are written beside it.
     let backend = CPUBackend(threads: settings.threads, rowInvariant: true)
     DefaultBackend.use(backend)
-    let observers = try Observers(settings.observation, model: Serve.name(settings))
+    let observers = try Observers(settings.observation, model: settings.servedName)
     let (service, about) = try service(settings, backend, keys, observers)
     // Threads compute; one loop reads and writes.
     let server = try HTTPServer(
@@ -164,6 +164,12 @@ struct Serve: ParsableCommand {
     add("observation.requestLog", requestLog)
     if let slow { overrides.append("observation.slow=\(slow)") }
     add("observation.traces", traces)
+    for given in adapter {
+      let parts = given.split(separator: "=", maxSplits: 1).map(String.init)
+      guard parts.count == 2 else { throw ValidationError("--adapter is '\(given)'; it must be NAME=PATH.") }
+      overrides.append("adapters=\(JSONValue.object(JSONObject([(parts[0], .string(parts[1]))])).json)")
+    }
+    if allowAdapterLoading { overrides.append("allowAdapterLoading=true") }
     if let threads { overrides.append("threads=\(threads)") }
     let result: ServeConfiguration = try ConfigurationLoader.load(file: config, overrides: overrides)
     if result.model.isEmpty { throw ValidationError("There is no model to serve: give --model PATH.") }
@@ -190,38 +196,34 @@ struct Serve: ParsableCommand {
   private func service(
     _ settings: ServeConfiguration, _ backend: CPUBackend, _ keys: KeyRing?, _ observers: Observers
   ) throws -> (APIService, String) {
-    let name = Serve.name(settings)
+    var about = APISettings(name: settings.servedName, version: Tachornis.version)
+    about.keys = keys
+    (about.observer, about.recordsRequests) = (observers.sink, observers.recordRequests)
     if (try? PretrainedEncoder(path: settings.model)) != nil {
-      let foreign = !adapter.isEmpty || allowAdapterLoading || settings.draftModel != nil || settings.template != nil
-      if foreign || settings.engine.speculation != .none || settings.engine.cacheFolder != nil
-        || settings.transfer.key != nil
-      {
+      let writes = settings.draftModel != nil || settings.template != nil || settings.engine.speculation != .none
+      let keeps = settings.engine.cacheFolder != nil || settings.transfer.key != nil
+      if writes || keeps || !settings.adapters.isEmpty || settings.allowAdapterLoading {
         throw ValidationError(
           "\(settings.model) is an encoder, which writes no texts: adapters, drafts, a template, a cache folder and a transfer key have no use."
         )
       }
       let engine = try PoolingEngine(path: settings.model, backend: backend)
-      let service = APIService(
-        nil, encoder: engine, name: name, template: nil, version: Tachornis.version, keys: keys,
-        observer: observers.sink, recordsRequests: observers.recordRequests)
-      return (service, "an encoder of texts of \(engine.texts.limit) tokens")
+      return (APIService(nil, encoder: engine, about), "an encoder of texts of \(engine.texts.limit) tokens")
     }
     let loaded = try LoadedModel(path: settings.model)
     let draft = try settings.draftModel.map { try DraftSource(path: LoadedModel.resolve($0), for: loaded.pretrained) }
-    let transfer = try settings.transfer.key.map {
+    about.transfer = try settings.transfer.key.map {
       try CacheTransfer(
         key: secret($0, "--transfer-key"), authority: settings.transfer.authority, patience: settings.transfer.patience)
     }
     let engine = try InferenceEngine(
-      loaded.pretrained, draft: draft, settings.engine, movesBlocks: transfer != nil, backend: backend)
-    for (name, path) in try adapters(settings) { try engine.load(adapter: name, path: path) }
-    let template = try chatTemplate(loaded, settings.template)
-    let service = APIService(
-      engine, poolsLastToken: Serve.poolsLastToken(settings.model), name: name, template: template,
-      family: try Serve.family(settings, template), version: Tachornis.version, keys: keys,
-      allowsAdapterLoading: allowAdapterLoading, transfer: transfer, observer: observers.sink,
-      recordsRequests: observers.recordRequests)
-    return (service, "context \(engine.context), cache \(engine.cacheBytes >> 20) MiB")
+      loaded.pretrained, draft: draft, settings.engine, movesBlocks: about.transfer != nil, backend: backend)
+    for (name, path) in settings.adapters.sorted(by: { $0.key < $1.key }) { try engine.load(adapter: name, path: path) }
+    about.template = try chatTemplate(loaded, settings.template)
+    about.family = try Serve.family(settings, about.template)
+    about.poolsLastToken = Serve.poolsLastToken(settings.model)
+    about.allowsAdapterLoading = settings.allowAdapterLoading
+    return (APIService(engine, about), "context \(engine.context), cache \(engine.cacheBytes >> 20) MiB")
   }
 
   /// Whether the files of sentence-transformers in a decoder's folder say that its last state, normalized, is a vector.
@@ -259,22 +261,5 @@ struct Serve: ParsableCommand {
       family = family.reasoning(as: try named(parser, "--reasoning-parser").reasoning)
     }
     return family
-  }
-
-  /// Names and paths.
-  private func adapters(_ settings: ServeConfiguration) throws -> [(name: String, path: String)] {
-    try adapter.map { given in
-      let parts = given.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, parts[0] != Serve.name(settings) else {
-        throw ValidationError("--adapter is '\(given)'; it must be NAME=PATH, with another name than the model's.")
-      }
-      return (parts[0], parts[1])
-    }
-  }
-
-  private static func name(_ settings: ServeConfiguration) -> String {
-    if let name = settings.name { return name }
-    let last = settings.model.split(separator: "/").last.map(String.init) ?? settings.model
-    return last.lowercased().hasSuffix(".gguf") ? String(last.dropLast(5)) : last
   }
 }

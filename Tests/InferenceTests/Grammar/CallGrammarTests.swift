@@ -81,4 +81,33 @@ import Testing
     let events = parser.push(inside) + parser.finish()
     #expect(events == [.content(String(inside.dropFirst(lead.count))), .done])
   }
+
+  @Test(arguments: families) func otherToolsAreNotCalled(name: String) throws {
+    let family = try #require(StreamFamily.all[name]).reasoning(as: nil)
+    let request = try #require(
+      GrammarRequest(
+        family, tools: [Self.tools[0]], mustCall: false, isLimited: true, isSingle: false, content: nil, after: "Hi"))
+    let masks = try GrammarCache(GrammarTesting.vocabulary).entry(for: request).masks
+    // What a model may write that is asked for calls of each of them: the beginning of a call of any, made by its own grammar.
+    for (tool, isAllowed) in [(0, true), (1, false)] {
+      let asked = try #require(
+        GrammarRequest(
+          family, tools: [Self.tools[tool]], mustCall: true, isSingle: true, content: nil, after: "Hi"))
+      var matcher = GrammarMatcher(try GrammarCache(GrammarTesting.vocabulary).entry(for: asked).masks)
+      var call = matcher.forcedBytes()
+      _ = matcher.follow(bytes: call)
+      while !matcher.isComplete {
+        let token = try #require(GrammarTesting.mask(&matcher).last)
+        _ = matcher.follow(token)
+        call += GrammarTesting.spellings[Int(token)]
+      }
+      let text = String(decoding: call, as: UTF8.self)
+      #expect(GrammarTesting.accepts(masks, text) == isAllowed, "\(text)")
+      if family.lead.isEmpty, name != "llama3" {
+        #expect(GrammarTesting.accepts(masks, "Hello <" + text) == isAllowed, "\(text)")
+      }
+    }
+    #expect(GrammarTesting.accepts(masks, family.lead + "I know {\"name\" of <tool"))
+    #expect(GrammarTesting.accepts(masks, family.lead))
+  }
 }

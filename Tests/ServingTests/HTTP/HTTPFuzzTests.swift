@@ -74,7 +74,7 @@ import Testing
     let engine = try InferenceEngine(
       PretrainedModel(path: tiny.path), settings, backend: CPUBackend(threads: 1, rowInvariant: true))
     let template = try ChatTemplate("{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}")
-    let service = APIService(engine, name: "tiny", template: template, version: "1")
+    let service = APIService(engine, APISettings(name: "tiny", version: "1", template: template))
     var configuration = HTTPConfiguration()
     configuration.arrival = 1
     let server = try HTTPServer(

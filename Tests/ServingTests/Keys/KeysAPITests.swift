@@ -21,7 +21,9 @@ import Testing
         { keys: [{ key: "key-of-alice", name: "alice", requestsPerMinute: 3 }, { key: "key-of-bob", name: "bob", priority: 5 },
         { key: "key-of-carol", name: "carol", tokensPerMinute: 10 }] }
         """, name: "keys")
-    let service = APIService(engine, name: "tiny", template: nil, version: "1", keys: KeyRing(keys))
+    var settings = APISettings(name: "tiny", version: "1")
+    settings.keys = KeyRing(keys)
+    let service = APIService(engine, settings)
     var configuration = HTTPConfiguration()
     configuration.corsOrigin = "https://chat.example"
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, configuration, handle: service.handle)

@@ -9,12 +9,14 @@ final class JSONSchemaMerge {
   private let root: JSONValue
   /// How many schemas were looked at: references that double at each step would otherwise never end.
   private var work = 0
+  /// For all that is done with the schema.
+  let budget: GrammarBudget
 
   private static let maximumDepth = 40
   private static let maximumWays = 500
   private static let maximumWork = 50_000
 
-  init(root: JSONValue) { self.root = root }
+  init(root: JSONValue, _ budget: GrammarBudget) { (self.root, self.budget) = (root, budget) }
 
   /// Keywords that are conditions, by the type that they speak of.
   static let keywords: [(type: String, names: [String])] = [
@@ -172,11 +174,13 @@ final class JSONSchemaMerge {
       }
     }
     var result = left
+    try budget.spend(8 * (left.count + right.count), "the schemas that hold at once at \(path)")
     for (key, value) in right {
       guard let own = left[key], own != value else {
         if key != "properties" || left["additionalProperties"] == nil { result[key] = value }
         continue
       }
+      try budget.spend((own.array?.count ?? 1) * (value.array?.count ?? 1), "the '\(key)' of \(path)")
       switch key {
       case "properties": continue
       case "required":
@@ -220,6 +224,7 @@ final class JSONSchemaMerge {
       var properties = JSONObject()
       for side in [left, right] {
         for (name, _) in side["properties"]?.object ?? JSONObject() where properties[name] == nil {
+          try budget.spend(16, "the property '\(name)' at \(path)")
           let (first, second) = (try condition(on: name, in: left), try condition(on: name, in: right))
           properties[name] = try merged(first, second, at: "\(path)/properties/\(name)", depth: depth) ?? .bool(false)
         }
@@ -233,7 +238,7 @@ final class JSONSchemaMerge {
   private func condition(on name: String, in schema: JSONObject) throws(GrammarError) -> JSONValue {
     if let own = schema["properties"]?[name] { return own }
     for pattern in schema["patternProperties"]?.object?.keys ?? [] {
-      if try Regex(pattern).isFound(inStringSpelled: name) { return .bool(true) }
+      if try Regex(pattern, budget).isFound(inStringSpelled: name) { return .bool(true) }
     }
     return schema["additionalProperties"] ?? .bool(true)
   }

@@ -11,13 +11,13 @@ extension JSONSchemaReader {
     let most = try count("maxLength", object, path)
     var conditions: [Regex] = []
     for pattern in try strings("pattern", object, path) {
-      do { conditions.append(try Regex(pattern)) } catch {
+      do { conditions.append(try Regex(pattern, merge.budget)) } catch {
         throw GrammarError(error.code, "The schema cannot be used (at \(path)): \(error.message)")
       }
     }
     for format in try strings("format", object, path) {
       if let pattern = StringFormats.patterns[format] {
-        conditions.append(try Regex("^(?:\(pattern))$"))
+        conditions.append(try Regex("^(?:\(pattern))$", merge.budget))
       } else {
         notice("The format '\(format)' at \(path) is not known; any string is allowed there.")
       }
@@ -116,18 +116,18 @@ extension JSONSchemaReader {
     // What each pattern matches, to be told from names.
     var matches: [GrammarExpression] = []
     for (pattern, _) in patterns {
-      matches.append(try Regex(pattern).expression(searching: true, spelled: JSONRules.spelled))
+      matches.append(try Regex(pattern, merge.budget).expression(searching: true, spelled: JSONRules.spelled))
     }
     for name in required.sorted() where properties[name] == nil {
       var isMatched = false
-      for (pattern, _) in patterns where try Regex(pattern).isFound(inStringSpelled: name) { isMatched = true }
+      for (pattern, _) in patterns where try Regex(pattern, merge.budget).isFound(inStringSpelled: name) { isMatched = true }
       properties[name] = isMatched ? .bool(true) : additional
     }
     var elements: [GrammarListElement] = []
     for (name, schema) in properties {
       let place = "\(path)/properties/\(name)"
       var all: JSONValue? = schema
-      for (pattern, more) in patterns where try Regex(pattern).isFound(inStringSpelled: name) {
+      for (pattern, more) in patterns where try Regex(pattern, merge.budget).isFound(inStringSpelled: name) {
         all = try all.flatMap { (value) throws(GrammarError) in try merge.merged(value, more, at: place) }
       }
       let value = try all.map { (value) throws(GrammarError) in try expression(value, at: place) } ?? .nothing
@@ -149,6 +149,7 @@ extension JSONSchemaReader {
     let spelledNames = names.map { GrammarExpression.text(JSONRules.spelling($0)) }
     var ways: [GrammarExpression] = []
     for (index, ((pattern, schema), match)) in patterns.enumerated() where schema != .bool(false) {
+      try merge.budget.spend(16 * (names.count + patterns.count), "the patternProperties at \(path)")
       // Names that match two patterns would have to fulfil both schemas: they are left out.
       var excluded = spelledNames
       for (other, (_, match)) in patterns.enumerated() where other != index { excluded.append(match) }

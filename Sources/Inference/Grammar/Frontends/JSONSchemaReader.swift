@@ -8,18 +8,22 @@ package import Core
 
 extension Grammar {
   /// The JSON texts that fulfil a schema.
-  package init(jsonSchema schema: JSONValue, whitespace: JSONWhitespace = .flexible) throws(GrammarError) {
-    var reader = JSONSchemaReader(schema, whitespace)
+  package init(
+    jsonSchema schema: JSONValue, whitespace: JSONWhitespace = .flexible, _ budget: GrammarBudget = GrammarBudget()
+  ) throws(GrammarError) {
+    var reader = JSONSchemaReader(schema, whitespace, budget)
     self = try reader.grammar()
   }
 
   /// The JSON texts that fulfil a schema, which is given as text.
-  package init(jsonSchema text: String, whitespace: JSONWhitespace = .flexible) throws(GrammarError) {
+  package init(
+    jsonSchema text: String, whitespace: JSONWhitespace = .flexible, _ budget: GrammarBudget = GrammarBudget()
+  ) throws(GrammarError) {
     let schema: JSONValue
     do { schema = try JSONValue(parsing: text) } catch {
       throw GrammarError(.syntax, "The schema is not JSON: \(error.message).")
     }
-    try self.init(jsonSchema: schema, whitespace: whitespace)
+    try self.init(jsonSchema: schema, whitespace: whitespace, budget)
   }
 }
 
@@ -33,8 +37,8 @@ struct JSONSchemaReader {
 
   private static let maximumDepth = 150
 
-  init(_ root: JSONValue, _ whitespace: JSONWhitespace) {
-    merge = JSONSchemaMerge(root: root)
+  init(_ root: JSONValue, _ whitespace: JSONWhitespace, _ budget: GrammarBudget) {
+    merge = JSONSchemaMerge(root: root, budget)
     rules = JSONRules(whitespace: whitespace)
   }
 
@@ -56,6 +60,7 @@ struct JSONSchemaReader {
     guard depth <= Self.maximumDepth else {
       throw GrammarError(.tooLarge, "The schema is nested more than \(Self.maximumDepth) deep at \(path).")
     }
+    try merge.budget.spend(16, "the schema at \(path)")
     switch schema {
     case .bool(let isAnything): return isAnything ? rules.value : .nothing
     case .object(let object):

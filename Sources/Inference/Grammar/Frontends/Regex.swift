@@ -2,8 +2,8 @@
 
 extension Grammar {
   /// The texts that a regular expression matches as a whole.
-  package init(regex pattern: String) throws(GrammarError) {
-    self.init(try Regex(pattern).expression(searching: false) { .scalars($0) })
+  package init(regex pattern: String, _ budget: GrammarBudget = GrammarBudget()) throws(GrammarError) {
+    self.init(try Regex(pattern, budget).expression(searching: false) { .scalars($0) })
   }
 }
 
@@ -18,9 +18,11 @@ struct Regex {
 
   private let node: RegexNode
   private let pattern: String
+  private let budget: GrammarBudget
 
-  init(_ pattern: String) throws(GrammarError) {
-    self.pattern = pattern
+  init(_ pattern: String, _ budget: GrammarBudget) throws(GrammarError) {
+    (self.pattern, self.budget) = (pattern, budget)
+    try budget.spend(pattern.utf8.count, "the regular expression '\(pattern.prefix(200))'")
     node = try RegexParser.parse(pattern)
   }
 
@@ -61,6 +63,7 @@ struct Regex {
         let more = try ways(part)
         for way in result {
           for next in more {
+            try budget.spend(way.parts.count, "the regular expression '\(pattern.prefix(200))'")
             if next.isAtStart, !(way.parts.isEmpty) { throw misplaced("^") }
             if way.isAtEnd, !next.parts.isEmpty { throw misplaced("$") }
             longer.append(
@@ -112,7 +115,7 @@ struct Regex {
 
   /// Whether a text has a match, in the spelling that strings of JSON have it in.
   func isFound(inStringSpelled text: String) throws(GrammarError) -> Bool {
-    let automaton = try FlatAutomaton(expression(searching: true, spelled: JSONRules.spelled))
+    let automaton = try FlatAutomaton(expression(searching: true, spelled: JSONRules.spelled), budget)
     return automaton.accepts(JSONRules.spelling(text).utf8.reduce(0) { automaton.next($0, $1) })
   }
 

@@ -57,22 +57,39 @@ package enum AnswerFrame: Sendable, Hashable {
   case reasoning(ReasoningSyntax, isBegun: Bool)
 }
 
+/// Texts that would be read as calls.
+package struct CallMarkers: Sendable, Hashable {
+  /// Wherever they stand.
+  var anywhere: [String] = []
+  /// At the beginning only, white space apart.
+  var first: [String] = []
+}
+
 extension GrammarRequest {
   /// What the answer of a model is to be held to; nil: it is free.
   ///
   /// - Parameters:
   ///   - tools: that may be called.
-  ///   - mustCall: the answer is calls; else it may be, if `content` is not nil.
+  ///   - mustCall: the answer is calls; else it may be, if `content` is not nil or `isLimited`.
+  ///   - isLimited: the model knows of other tools, which must not be called.
   ///   - isSingle: there is no more than one call.
   ///   - content: what an answer that is no call is held to.
   ///   - prompt: what the answer follows on.
   package init?(
-    _ family: StreamFamily, tools: [CalledTool], mustCall: Bool, isSingle: Bool, content: GrammarRequest?,
-    after prompt: String
+    _ family: StreamFamily, tools: [CalledTool], mustCall: Bool, isLimited: Bool = false, isSingle: Bool,
+    content: GrammarRequest?, after prompt: String
   ) {
     var ways: [GrammarRequest] = []
-    if let calls = family.calls, !tools.isEmpty, mustCall || content != nil {
+    var content = content
+    if let calls = family.calls, !tools.isEmpty, mustCall || content != nil || isLimited {
       ways.append(.calls(tools, calls, isSingle: isSingle))
+      if isLimited, !mustCall, content == nil {
+        let markers = family.callMarkers
+        // A message of gpt-oss has no calls in its midst.
+        let follow = family.lead.isEmpty && markers.anywhere.contains { (calls.opening + calls.before).hasPrefix($0) }
+        content = .text(without: markers, before: follow ? ways[0] : nil)
+        if follow { ways = [] }
+      }
     }
     if let content, !mustCall { ways.append(family.lead.isEmpty ? content : .framed(content, .lead(family.lead))) }
     guard let first = ways.first else { return nil }
@@ -89,7 +106,7 @@ extension Grammar {
   ///
   /// - Parameter isSingle: there is exactly one.
   init(
-    calls tools: [CalledTool], _ syntax: CallSyntax, isSingle: Bool, whitespace: JSONWhitespace
+    calls tools: [CalledTool], _ syntax: CallSyntax, isSingle: Bool, whitespace: JSONWhitespace, _ budget: GrammarBudget
   ) throws(GrammarError) {
     guard !tools.isEmpty else { throw GrammarError(.empty, "There is no tool to call; give at least one.") }
     self.init()
@@ -99,7 +116,7 @@ extension Grammar {
     for tool in tools {
       let arguments: Grammar =
         if let schema = tool.schema {
-          try Grammar(jsonSchema: schema, whitespace: whitespace)
+          try Grammar(jsonSchema: schema, whitespace: whitespace, budget)
         } else {
           .json(whitespace: whitespace)
         }
@@ -114,6 +131,21 @@ extension Grammar {
     let list = GrammarExpression.list(
       [GrammarListElement(.rule(call), least: 1, most: most)], separator: .text(syntax.separator ?? ""))
     define(root, as: .sequence([.text(syntax.opening), list, .text(syntax.closing)]))
+  }
+
+  /// Any text that is not read as a call; behind it there may be calls.
+  init(textWithout markers: CallMarkers, before calls: Grammar?) {
+    self.init()
+    root = declare("text")
+    let any = GrammarExpression.repeated(.scalars(.all), least: 0, most: nil)
+    let spaces = GrammarExpression.repeated(.scalars(ScalarRanges([9...10, 13...13, 32...32])), least: 0, most: nil)
+    func texts(_ texts: [String]) -> GrammarExpression { .alternatives(texts.map { .text($0) }) }
+    var text = any
+    if !markers.anywhere.isEmpty { text = .except(text, .sequence([any, texts(markers.anywhere), any])) }
+    if !markers.first.isEmpty { text = .except(text, .sequence([spaces, texts(markers.first), any])) }
+    var parts = [text]
+    if let calls { parts.append(.optional(include(calls))) }
+    define(root, as: .sequence(parts))
   }
 
   /// The texts of all of some grammars.

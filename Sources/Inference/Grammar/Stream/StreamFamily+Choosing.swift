@@ -53,6 +53,21 @@ extension StreamFamily {
       + [reasoning?.opening, reasoning?.closing, lead]).compactMap(\.self).joined(separator: "\n")
   }
 
+  /// What begins calls in an answer, or leads to where they are written.
+  var callMarkers: CallMarkers {
+    var result = CallMarkers()
+    for marker in modes.filter({ $0.kind == .content }).flatMap(\.markers) {
+      if [.reasoning, .content].contains(modes[marker.mode].kind) { continue }
+      let text = String(decoding: marker.text, as: UTF8.self)
+      if marker.isFirst {
+        if !result.first.contains(text) { result.first.append(text) }
+      } else if !result.anywhere.contains(text) {
+        result.anywhere.append(text)
+      }
+    }
+    return result
+  }
+
   /// How a prompt that ends so leaves reasoning.
   package func state(after prompt: String) -> ReasoningState {
     guard let reasoning else { return .none }

@@ -10,7 +10,7 @@ internal import NIOCore
 
 extension APIService {
   func giveBlocks(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    guard let transfer, let form = try engine.blockForm else {
+    guard let transfer = settings.transfer, let form = try engine.blockForm else {
       throw APIError(
         .forbidden, "Blocks of the cache are not given here: start the server with --transfer-key FILE.",
         code: "transfer_not_allowed")

@@ -105,11 +105,18 @@ extension Conversation {
     case nil, "auto"?: choice = .auto
     case "none"?: choice = .none
     case "required"?: choice = .required
+    case .object(let object)? where object["type"] == "allowed_tools":
+      var inner = fields.inside("tool_choice", object)
+      inner.ignore("type")
+      let allowed = try inner.required("allowed_tools", inner.object("allowed_tools"))
+      try inner.finish()
+      try readAllowed(inner.inside("allowed_tools", allowed)) { $0["function"]?["name"]?.string }
     case let value?:
       guard let name = value["function"]?["name"]?.string else {
         throw fields.wrong(
           "tool_choice",
-          "must be \"none\", \"auto\", \"required\" or {\"type\": \"function\", \"function\": {\"name\": …}}")
+          "must be \"none\", \"auto\", \"required\", {\"type\": \"function\", \"function\": {\"name\": …}} or {\"type\": "
+            + "\"allowed_tools\", \"allowed_tools\": {\"mode\": …, \"tools\": […]}}")
       }
       choice = .named(name)
     }

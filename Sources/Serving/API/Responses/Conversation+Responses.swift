@@ -66,10 +66,14 @@ extension Conversation {
     case nil, "auto"?: choice = .auto
     case "none"?: choice = .none
     case "required"?: choice = .required
+    case .object(let object)? where object["type"] == "allowed_tools":
+      try readAllowed(fields.inside("tool_choice", object)) { $0["name"]?.string }
     case let value?:
       guard value["type"] == "function", let name = value["name"]?.string else {
         throw fields.wrong(
-          "tool_choice", "must be \"none\", \"auto\", \"required\" or {\"type\": \"function\", \"name\": …}")
+          "tool_choice",
+          "must be \"none\", \"auto\", \"required\", {\"type\": \"function\", \"name\": …} or {\"type\": \"allowed_tools\", "
+            + "\"mode\": …, \"tools\": […]}")
       }
       choice = .named(name)
     }

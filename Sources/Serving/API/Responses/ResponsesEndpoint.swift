@@ -48,21 +48,25 @@ extension APIService {
     try begin(text, format, responder)
   }
 
-  /// GET or DELETE of /v1/responses/ID, or of its input.
+  /// The response that a request names, if it is there and of the same key.
+  private func stored(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) -> StoredResponse {
+    if let found = responses[request.parameter], found.owner == responder.caller?.name { return found }
+    throw APIError(.notFound, "There is no response '\(request.parameter)' here (any more).", code: "not_found")
+  }
+
   func storedResponse(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    let parts = request.path.split(separator: "/").dropFirst(2).map(String.init)
-    guard let id = parts.first, let found = responses[id], found.owner == responder.caller?.name else {
-      throw APIError(.notFound, "There is no response '\(parts.first ?? "")' here (any more).", code: "not_found")
-    }
-    switch (request.method == "HEAD" ? "GET" : request.method, parts.count, parts.last) {
-    case ("GET", 1, _): responder.send(json: found.response)
-    case ("GET", 2, "input_items"):
-      responder.send(json: ["object": "list", "data": .array(found.input), "has_more": false])
-    case ("DELETE", 1, _):
-      responses.forget(id)
-      responder.send(json: ["id": .string(id), "object": "response", "deleted": true])
-    default: throw APIError(.wrongMethod, "\(request.path) is asked with GET or DELETE, not \(request.method).")
-    }
+    responder.send(json: try stored(request, responder).response)
+  }
+
+  func storedInput(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    let items = try stored(request, responder).input
+    responder.send(json: ["object": "list", "data": .array(items), "has_more": false])
+  }
+
+  func deleteResponse(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    _ = try stored(request, responder)
+    responses.forget(request.parameter)
+    responder.send(json: ["id": .string(request.parameter), "object": "response", "deleted": true])
   }
 }
 

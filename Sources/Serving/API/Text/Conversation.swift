@@ -46,6 +46,8 @@ struct Conversation: Sendable {
   var messages: [JSONValue] = []
   var tools: [Tool] = []
   var choice = ToolChoice.auto
+  /// The names of the tools that may be called; nil: all.
+  var allowed: Set<String>?
   /// An answer may have several calls.
   var isParallel = true
   /// What answers are held to.
@@ -73,6 +75,33 @@ struct Conversation: Sendable {
     for tool in tools where !names.insert(tool.name).inserted {
       throw fields.wrong("tools", "has two of the name '\(tool.name)'")
     }
+  }
+
+  /// Reads `mode` and `tools` of a choice of the type `allowed_tools`.
+  ///
+  /// - Parameter name: what a description of a tool names.
+  mutating func readAllowed(_ fields: Fields, name: (JSONValue) -> String?) throws(APIError) {
+    var fields = fields
+    switch try fields.required("mode", fields.string("mode")) {
+    case "auto": choice = .auto
+    case "required": choice = .required
+    case let mode: throw fields.wrong("mode", "is \"\(mode.prefix(40))\"; it must be \"auto\" or \"required\"")
+    }
+    var names: Set<String> = []
+    for (index, tool) in try fields.required("tools", fields.array("tools")).enumerated() {
+      let place = "tools[\(index)]"
+      guard tool["type"] == "function", let name = name(tool) else {
+        throw fields.wrong(place, "must be a function with a name, as 'tools' has them")
+      }
+      guard tools.contains(where: { $0.name == name }) else {
+        throw fields.wrong(place, "names '\(name.prefix(40))', which is none of the request's 'tools'")
+      }
+      names.insert(name)
+    }
+    if names.isEmpty { throw fields.wrong("tools", "must not be empty; to allow none, choose \"none\"") }
+    fields.ignore("type")
+    try fields.finish()
+    allowed = names
   }
 
   /// The texts of parts of the types `types`, put together; a text as it is; nil if there is none.
@@ -106,7 +135,7 @@ extension APIService {
 
   /// A conversation as the model's template writes it.
   private func prompt(_ conversation: Conversation) throws(APIError) -> String {
-    guard let template else {
+    guard let template = settings.template else {
       throw APIError(
         .badRequest, "The model has no chat template. Use /v1/completions, or start the server with --template FILE.",
         code: "no_chat_template")
@@ -134,9 +163,10 @@ extension APIService {
     if isAsked || conversation.grammar != nil, canCall, family.calls == nil { family = family.withPlainCalls }
     var tools = conversation.tools
     if case .named(let name) = conversation.choice { tools.removeAll { $0.name != name } }
+    if let allowed = conversation.allowed { tools.removeAll { !allowed.contains($0.name) } }
     let grammar = GrammarRequest(
       family, tools: canCall ? tools.map { CalledTool(name: $0.name, schema: $0.parameters?.json) } : [],
-      mustCall: isAsked, isSingle: !conversation.isParallel, content: conversation.grammar, after: prompt)
+      mustCall: isAsked, isLimited: tools.count < conversation.tools.count, isSingle: !conversation.isParallel, content: conversation.grammar, after: prompt)
     let isHeld = conversation.grammar != nil && !canCall
     let reader = family.answering(prompt, canCall: canCall, isHeld: isHeld)
     return (reader.isPlain ? nil : reader, grammar)
