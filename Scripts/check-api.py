@@ -132,6 +132,23 @@ def tools_are_called(api, model):
 
 
 @check
+def tools_are_limited(api, model):
+    other = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+    allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "clock"}}]}
+    asked = dict(model=model, messages=HI, tools=[TOOL, other], parallel_tool_calls=False)
+    for seed in range(4):
+        answer = api.chat.completions.create(
+            tool_choice={"type": "allowed_tools", "allowed_tools": allowed}, seed=seed, **asked).choices[0]
+        assert answer.message.tool_calls[0].function.name == "clock"
+    free = {"type": "allowed_tools", "allowed_tools": {**allowed, "mode": "auto"}}
+    assert api.chat.completions.create(tool_choice=free, max_tokens=5, **asked).usage.completion_tokens <= 5
+    tools = [{"type": "function", **tool["function"]} for tool in [TOOL, other]]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "clock"}]}
+    answer = api.responses.create(model=model, input=HI, tools=tools, tool_choice=choice, parallel_tool_calls=False)
+    assert answer.output[0].name == "clock" and answer.tool_choice.type == "allowed_tools"
+
+
+@check
 def chat_is_held_to_schemas(api, model):
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
     form = {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": schema}}
@@ -189,7 +206,50 @@ def completions_go_on(api, model):
     assert stopped.choices[0].finish_reason in ("stop", "length")
 
 
+@check
+def the_likeliest_are_found(api, model):
+    beams = lambda **more: {"use_beam_search": True, "best_of": 4, **more}
+    asked = dict(model=model, prompt="Hi", max_tokens=4, n=2)
+    answer = api.completions.create(extra_body=beams(length_penalty=0.5, early_stopping=True), **asked)
+    assert len(answer.choices) == 2 and answer.choices[0].text != answer.choices[1].text
+    chat = api.chat.completions.create(model=model, messages=HI, max_tokens=4, n=2, extra_body=beams())
+    assert len(chat.choices) == 2
+    refused(openai.BadRequestError, lambda: api.completions.create(extra_body=beams(), stream=True, **asked), "stream")
+
+
+@check
+def mirostat_repeats_itself(api, model):
+    ask = lambda **more: api.completions.create(
+        model=model, prompt="Hi", max_tokens=20, seed=3, extra_body={"mirostat": 2, "mirostat_tau": 2.5, **more}).choices[0].text
+    assert ask() == ask()
+    refused(openai.BadRequestError, lambda: ask(mirostat=1), "mirostat")
+
+
 # Responses
+
+
+@check
+def responses_are_made_in_the_background(api, model):
+    asked = dict(model=model, input="Hi", max_output_tokens=40, temperature=0, background=True)
+    response = api.responses.create(**asked)
+    assert response.status == "queued" and response.background
+    for _ in range(500):
+        response = api.responses.retrieve(response.id)
+        if response.status not in ("queued", "in_progress"):
+            break
+        time.sleep(0.02)
+    assert response.status in ("completed", "incomplete") and response.output_text
+    stream = api.responses.create(stream=True, **asked)
+    events = [next(stream) for _ in range(4)]
+    stream.close()
+    name, last = events[0].response.id, events[-1].sequence_number
+    rest = list(api.responses.retrieve(name, stream=True, starting_after=last))
+    numbers = [event.sequence_number for event in events + rest]
+    assert numbers == list(range(len(numbers))) and rest[-1].response.output_text == response.output_text
+    long = api.responses.create(
+        model=model, input="Hi", background=True, max_output_tokens=400, extra_body={"ignore_eos": True})
+    assert api.responses.cancel(long.id).status in ("cancelled", "incomplete")
+    assert api.responses.cancel(long.id).id == long.id
 
 
 @check
@@ -310,6 +370,25 @@ def who_goes_away_is_forgotten(api, model, port):
             return
         time.sleep(0.05)
     raise AssertionError("a request of nobody is still written")
+
+
+@check
+def hostile_grammars_are_refused(api, model):
+    rule = '("a" | "b")* "a" ' + '("a" | "b") ' * 16
+    many = "root ::= " + " | ".join(f"r{n}" for n in range(1000))
+    many += "\n" + "\n".join(f"r{n} ::= {rule}" for n in range(1000))
+    ask = lambda grammar: api.completions.create(
+        model=model, prompt="Hi", max_tokens=200, extra_body={"guided_grammar": grammar})
+    begin = time.time()
+    refused(openai.BadRequestError, lambda: ask(many), "to compile")
+    assert time.time() - begin < 20
+
+
+@check
+def browsers_may_ask(api, model, port):
+    for path in ["/v1/responses/resp_1", "/v1/responses/resp_1/cancel", "/v1/models/m", "/v1/chat/completions", "/"]:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method="OPTIONS")
+        assert urllib.request.urlopen(request).status == 204, path
 
 
 @check

@@ -30,6 +30,29 @@ import Testing
     #expect(best["choices"]?[0]?["logprobs"] == .null && best["usage"]?["completion_tokens"] == 24)
   }
 
+  /// The same text alone and among others, another with another seed; what llama.cpp's server calls it.
+  @Test func mirostatDependsOnItsSeedOnly() async throws {
+    let server = try TestServer()
+    let body: JSONValue = [
+      "prompt": "ab", "max_tokens": 60, "seed": 5, "ignore_eos": true, "mirostat": 2, "mirostat_tau": 1.5,
+      "mirostat_eta": 0.3,
+    ]
+    func text(_ body: JSONValue) async throws -> JSONValue? {
+      try await server.post("/v1/completions", body)["choices"]?[0]?["text"]
+    }
+    let alone = try await text(body)
+    try await withThrowingTaskGroup(of: (Int, JSONValue?).self) { group in
+      for index in 0..<12 {
+        group.addTask { (index, try await text(body.with(("seed", .number(JSONNumber(index % 3 == 0 ? 5 : index)))))) }
+      }
+      for try await (index, found) in group { #expect((found == alone) == (index % 3 == 0 || index == 5), "\(index)") }
+    }
+    #expect(try await text(body.with(("mirostat", 0))) != alone)
+    for (name, value) in [("mirostat", 1), ("mirostat_tau", 0), ("mirostat_eta", 7)] as [(String, JSONValue)] {
+      #expect(try await server.refusal("/v1/completions", body.with((name, value))).contains(name.suffix(3)), "\(name)")
+    }
+  }
+
   @Test func promptsAreScoredLikeAnswers() async throws {
     let server = try TestServer()
     let written: JSONValue = ["prompt": "ab", "max_tokens": 6, "temperature": 0, "logprobs": 2, "ignore_eos": true]

@@ -101,7 +101,7 @@ import Testing
 
   @Test(arguments: [
     (#"{}"#, "'input' is missing"), (#"{"input": []}"#, "array of items"), (#"{"input": 5}"#, "array of items"),
-    (#"{"input": "a", "n": 2}"#, "Unknown parameter: 'n'"), (#"{"input": "a", "background": true}"#, "background"),
+    (#"{"input": "a", "n": 2}"#, "Unknown parameter: 'n'"), (#"{"input": "a", "background": 1}"#, "background"),
     (#"{"input": "a", "tools": [{"type": "web_search"}]}"#, "tools[0]"),
     (#"{"input": [{"type": "item_reference", "id": "a"}]}"#, "item_reference"),
     (#"{"input": [{"role": "user", "content": [{"type": "input_image"}]}]}"#, "input[0].content"),

@@ -156,7 +156,8 @@ import Testing
       "tool_choice.allowed_tools.mode"
     ),
     (
-      #"{"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}}"#, "must not be empty"
+      #"{"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}}"#,
+      "must not be empty"
     ),
     (
       #"{"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "x"}}]}}}"#,

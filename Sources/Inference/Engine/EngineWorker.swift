@@ -227,7 +227,7 @@ final class EngineWorker {
       try speculation?.computed(step, chosen, features: runner.features, seconds: clock.seconds - begin)
     } catch {
       // What the step should have written to the cache is not there: none of its texts can go on.
-      for part in step.parts { tell(part.id, "The model could not be run: \(error)") }
+      for part in step.parts { tell(part.id, .failed("The model could not be run: \(error)")) }
       return perform(scheduler.handle(.failed(step), at: clock.seconds))
     }
     let now = clock.seconds
@@ -275,7 +275,7 @@ final class EngineWorker {
     do {
       choice = try request.sampler.next(logits, in: workspace)
     } catch {
-      fail(id, error.message)
+      fail(id, request.request.isHeld ? .impossible(error.message) : .failed(error.message))
       return nil
     }
     let now = clock.seconds
@@ -287,15 +287,15 @@ final class EngineWorker {
   }
 
   /// Ends a request that cannot go on.
-  private func fail(_ id: InferenceEngine.ID, _ message: String) {
-    tell(id, message)
+  private func fail(_ id: InferenceEngine.ID, _ event: GenerationEvent) {
+    tell(id, event)
     perform(scheduler.handle(.cancelled(id), at: clock.seconds))
   }
 
-  private func tell(_ id: InferenceEngine.ID, _ message: String) {
+  private func tell(_ id: InferenceEngine.ID, _ event: GenerationEvent) {
     guard let request = remove(id) else { return }
     statistics.failed += 1
-    request.receiver(.failed(message))
+    request.receiver(event)
   }
 
   // MARK: What the scheduler decides

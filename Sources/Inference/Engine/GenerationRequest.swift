@@ -33,10 +33,16 @@ public struct GenerationRequest: Sendable {
   public var timeout: Double?
 
   public init(prompt: [Int32], limit: Int) { (self.prompt, self.limit) = (prompt, limit) }
+
+  /// Whether it says which tokens there may be.
+  var isHeld: Bool {
+    constraint != nil || sampling.allowedTokens != nil || !sampling.bannedTokens.isEmpty || !sampling.logitBias.isEmpty
+  }
 }
 
 /// What an engine tells of a request, in this order: `refused`; or `token`s that were written before, `started` (unless it ends
-/// before), `prompt`s, `token`s, and one of `ended` and `failed`.
+/// before), `prompt`s, `token`s, and one of `ended`, `impossible` and
+/// `failed`.
 public enum GenerationEvent: Sendable {
   case refused(Refusal)
   /// The prompt is being read; so many of its tokens were in the cache.
@@ -48,6 +54,8 @@ public enum GenerationEvent: Sendable {
   /// A token was chosen; the text that is certain now. Tokens that end the text come without text.
   case token(TokenChoice, text: String)
   case ended(GenerationEnd)
+  /// What the request holds its answer to leaves no token to go on with.
+  case impossible(String)
   /// The model or the sampler could not go on; other requests are not affected.
   case failed(String)
 }

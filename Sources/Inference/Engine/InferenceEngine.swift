@@ -1,7 +1,7 @@
 // A model that writes many texts at a time: one thread that asks the scheduler what comes next, computes it, chooses tokens, and
 // tells the requests.
 //
-// Invariant: every request that was submitted gets exactly one of `refused`, `ended` and `failed`, and nothing after it. What a
+// Invariant: every request that was submitted gets exactly one of `refused`, `ended`, `impossible` and `failed`, and nothing after it. What a
 // request is told does not depend on which others run beside it.
 
 package import Core

@@ -38,7 +38,8 @@ package enum GrammarRequest: Sendable, Hashable {
         before: try calls.map { (calls) throws(GrammarError) in try calls.grammar(whitespace: whitespace, budget) })
     case .oneOf(let requests):
       Grammar(
-        oneOf: try requests.map { (request) throws(GrammarError) in try request.grammar(whitespace: whitespace, budget) })
+        oneOf: try requests.map { (request) throws(GrammarError) in try request.grammar(whitespace: whitespace, budget)
+        })
     case .framed(let request, let frame): try request.grammar(whitespace: whitespace, budget).framed(frame)
     }
   }

@@ -21,8 +21,17 @@ package final class GrammarMasks: Sendable {
   struct Local: Sendable {
     /// Allowed whoever called.
     var allowed: TokenSet
-    /// Nodes whose parent is where the rule ended, by the byte that leads to them.
-    var exits: [UInt8: [Int32]]
+    var exits: [Exits]
+  }
+
+  /// Where tokens leave a rule in their midst.
+  struct Exits: Sendable {
+    /// The byte that leads to the nodes.
+    var byte: UInt8
+    /// Nodes whose parent is where the rule ended.
+    var nodes: [Int32] = []
+    /// How many nodes there are in their subtrees: what it takes at most to look at all of their tokens.
+    var work = 0
   }
 
   /// The tokens at the beginning of a turn of a repetition.
@@ -114,7 +123,7 @@ package final class GrammarMasks: Sendable {
     let follow = network.follow[Int(state)]
     // Ranges of tokens, since most that follow each other in the tree are allowed together.
     var runs: [Range<Int32>] = []
-    var exits: [UInt8: [Int32]] = [:]
+    var exits: [UInt8: Exits] = [:]
     var visits = 0
     let starts = vocabulary.tokenStarts
     vocabulary.follow(0, from: start, &known.walker, scratch: &known.scratch) { node, place, walker in
@@ -130,7 +139,9 @@ package final class GrammarMasks: Sendable {
       if walker.isEscaped(place) {
         for child in vocabulary.children(Int32(node)) {
           let byte = vocabulary.bytes[Int(child)]
-          if follow.contains(network.classes[Int(byte)]) { exits[byte, default: []].append(child) }
+          guard follow.contains(network.classes[Int(byte)]) else { continue }
+          exits[byte, default: Exits(byte: byte)].nodes.append(child)
+          exits[byte]!.work += Int(vocabulary.ends[Int(child)] - child)
         }
       }
       return true
@@ -139,7 +150,7 @@ package final class GrammarMasks: Sendable {
     var allowed: [Int32] = []
     allowed.reserveCapacity(runs.reduce(0) { $0 + $1.count })
     for run in runs { allowed += vocabulary.tokens[Int(run.lowerBound)..<Int(run.upperBound)] }
-    return Local(allowed: TokenSet(allowed, words: vocabulary.words), exits: exits)
+    return Local(allowed: TokenSet(allowed, words: vocabulary.words), exits: exits.values.sorted { $0.byte < $1.byte })
   }
 
   private func findLoop(_ rule: Int32, _ known: inout Known) -> Loop? {

@@ -18,7 +18,17 @@ package struct GrammarMatcher: Sendable {
   /// The masks of some places.
   private var known: [GrammarWalker.Place: [UInt64]] = [:]
 
+  /// Work that this text may still cause, in units of `GrammarWalker.effort`.
+  private var allowance = Self.mostAllowance
+  /// Why the text cannot go on although the grammar would let it.
+  package private(set) var problem: String?
+
   private static let maximumKnown = 16
+  /// At once, and for each token: 16 ms and 0.8 ms. Usual grammars take a hundredth of it.
+  private static let mostAllowance = 400_000
+  private static let allowancePerToken = 20_000
+  /// Nodes of the vocabulary's tree that are passed as quickly as one pair is followed.
+  private static let nodesPerUnit = 8
 
   package init(_ masks: GrammarMasks) {
     self.masks = masks
@@ -47,6 +57,7 @@ package struct GrammarMatcher: Sendable {
   /// Follows bytes as if they were one token.
   package mutating func follow(bytes: some Sequence<UInt8>) -> Bool {
     tidy()
+    if place < 0 { return false }
     var next = place
     for byte in bytes {
       next = walker.step(next, byte)
@@ -54,6 +65,7 @@ package struct GrammarMatcher: Sendable {
     }
     past.append(walker.set(place))
     place = next
+    allowance -= walker.effort
     return true
   }
 
@@ -103,36 +115,79 @@ package struct GrammarMatcher: Sendable {
     precondition(
       words.count >= masks.vocabulary.words, "a mask of \(words.count) words for \(masks.vocabulary.count) tokens")
     tidy()
+    if problem != nil { return }
+    allowance = min(allowance + Self.allowancePerToken, Self.mostAllowance)
     if let mask = known[place] {
       TokenSet.bits(mask).add(to: &words)
       return
     }
-    var mask = [UInt64](repeating: 0, count: masks.vocabulary.words)
-    for pair in walker.set(place) where pair < GrammarWalker.escaped { add(pair, to: &mask) }
+    let mask = computedMask()
+    allowance -= walker.effort
+    if allowance < 0 {
+      problem = tooAmbiguous
+      return
+    }
     if known.count == Self.maximumKnown { known = [:] }
     known[place] = mask
     TokenSet.bits(mask).add(to: &words)
   }
 
-  private mutating func add(_ pair: UInt64, to mask: inout [UInt64]) {
-    let (state, frame) = (GrammarWalker.state(pair), GrammarWalker.frame(pair))
-    let returns = walker.frames[Int(frame)]
-    if returns.count == 1, returns[0].most > 0, state == masks.network.starts[Int(returns[0].rule)],
-      let loop = masks.loop(returns[0].rule)
-    {
-      add(loop, returns[0], to: &mask)
-      return
+  /// A state in which the text may be.
+  private struct Group {
+    let local: GrammarMasks.Local
+    /// Where the text is when the rule has ended.
+    let after: GrammarWalker.Place
+    let next: ByteClassSet
+  }
+
+  /// By states, with what is known of them, where that is less work than to follow all tokens from here.
+  private mutating func computedMask() -> [UInt64] {
+    var mask = [UInt64](repeating: 0, count: masks.vocabulary.words)
+    var groups: [Group] = []
+    var turns: [(loop: GrammarMasks.Loop, turn: GrammarWalker.Return)] = []
+    var work = 0
+    let pairs = walker.set(place).prefix { $0 < GrammarWalker.escaped }
+    var begin = 0
+    while begin < pairs.count {
+      let state = GrammarWalker.state(pairs[begin])
+      var frames: [GrammarWalker.Frame] = []
+      while begin < pairs.count, GrammarWalker.state(pairs[begin]) == state {
+        let frame = GrammarWalker.frame(pairs[begin])
+        begin += 1
+        let returns = walker.frames[Int(frame)]
+        if returns.count == 1, returns[0].most > 0, state == masks.network.starts[Int(returns[0].rule)],
+          let loop = masks.loop(returns[0].rule)
+        {
+          turns.append((loop, returns[0]))
+          work += loop.exits.count
+        } else {
+          frames.append(frame)
+        }
+      }
+      if frames.isEmpty { continue }
+      let local = masks.local(state)
+      // All callers at once: what follows on them is one set.
+      let after = local.exits.isEmpty ? GrammarWalker.nowhere : walker.place(after: frames)
+      // So many that they are no set: the set from here may be one.
+      if after < 0, !local.exits.isEmpty { work = masks.vocabulary.bytes.count }
+      let group = Group(local: local, after: after, next: walker.next(after))
+      for exits in local.exits where group.next.contains(masks.network.classes[Int(exits.byte)]) { work += exits.work }
+      groups.append(group)
     }
-    let local = masks.local(state)
-    local.allowed.add(to: &mask)
-    if local.exits.isEmpty { return }
-    let after = walker.place(after: frame)
-    let next = walker.next(after)
-    for (byte, nodes) in local.exits where next.contains(masks.network.classes[Int(byte)]) {
-      let first = walker.step(after, byte)
-      if first < 0 { continue }
-      for node in nodes { add(node, first, to: &mask) }
+    if work > masks.vocabulary.bytes.count / 4 {
+      add(below: 0, place, to: &mask)
+      return mask
     }
+    for group in groups {
+      group.local.allowed.add(to: &mask)
+      for exits in group.local.exits where group.next.contains(masks.network.classes[Int(exits.byte)]) {
+        let first = walker.step(group.after, exits.byte)
+        if first < 0 { continue }
+        for node in exits.nodes { add(node, first, to: &mask) }
+      }
+    }
+    for (loop, turn) in turns { add(loop, turn, to: &mask) }
+    return mask
   }
 
   /// Adds the tokens at the beginning of a turn with `turn.least` to `turn.most` more behind it.
@@ -151,14 +206,16 @@ package struct GrammarMatcher: Sendable {
 
   /// Adds the tokens of a node that is reached and of those below it.
   private mutating func add(_ node: Int32, _ place: GrammarWalker.Place, to mask: inout [UInt64]) {
+    for token in masks.vocabulary.tokens(of: Int(node)) { mask[Int(token) >> 6] |= 1 << UInt64(token & 63) }
+    if masks.vocabulary.ends[Int(node)] > node + 1 { add(below: node, place, to: &mask) }
+  }
+
+  private mutating func add(below node: Int32, _ place: GrammarWalker.Place, to mask: inout [UInt64]) {
     let vocabulary = masks.vocabulary
-    func addTokens(_ node: Int) {
+    walker.effort += 1
+    vocabulary.follow(node, from: place, &walker, scratch: &scratch) { node, _, walker in
+      if node % Self.nodesPerUnit == 0 { walker.effort += 1 }
       for token in vocabulary.tokens(of: node) { mask[Int(token) >> 6] |= 1 << UInt64(token & 63) }
-    }
-    addTokens(Int(node))
-    if vocabulary.ends[Int(node)] == node + 1 { return }
-    vocabulary.follow(node, from: place, &walker, scratch: &scratch) { node, _, _ in
-      addTokens(node)
       return true
     }
   }
@@ -176,10 +233,16 @@ extension GrammarMatcher: TokenConstraint {
   package mutating func accept(_ token: Int32) {
     if follow(token) { return }
     // Allowed from one of the states, but all together are too many to be followed: nothing goes on here.
+    problem = tooAmbiguous
     past.append(walker.set(place))
     place = GrammarWalker.nowhere
   }
 
-  package var mayEnd: Bool { isComplete }
-  package var mustEnd: Bool { isOver }
+  private var tooAmbiguous: String {
+    "The grammar is too ambiguous: behind \(count) tokens the text has so many readings that to find what may follow takes too long. "
+      + "Let fewer parts match the same text."
+  }
+
+  package var mayEnd: Bool { isComplete && problem == nil }
+  package var mustEnd: Bool { isOver && problem == nil }
 }

@@ -68,7 +68,8 @@ package final class GrammarNetwork: Sendable {
         callStarts.append(Int32(calls.count))
         accepts.append(state.accepts)
       }
-      guard accepts.count <= NetworkDraft.maximumStates, byteEdges.count + calls.count <= NetworkDraft.maximumEdges else {
+      guard accepts.count <= NetworkDraft.maximumStates, byteEdges.count + calls.count <= NetworkDraft.maximumEdges
+      else {
         throw GrammarError(
           .tooLarge,
           "The grammar is too large: it has more than \(NetworkDraft.maximumStates) states or \(NetworkDraft.maximumEdges) edges "

@@ -19,4 +19,11 @@ public protocol TokenConstraint: Sendable {
 
   /// Whether nothing may follow but the end.
   var mustEnd: Bool { get }
+
+  /// Why the text can neither go on nor end, in a sentence for people; nil: it can.
+  var problem: String? { get }
+}
+
+extension TokenConstraint {
+  public var problem: String? { nil }
 }

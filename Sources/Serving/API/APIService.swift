@@ -19,6 +19,7 @@ public final class APIService: Sendable {
   let family: StreamFamily
   let grammars: GrammarCache
   let responses = ResponseStore()
+  let background = BackgroundAnswers()
   let metrics = ServiceMetrics()
   private let ids: Mutex<RandomSequence>
   let clock = MonotonicClock()

@@ -30,6 +30,8 @@ struct GenerationFields {
   var returnsTokens = false
   /// Tokens of the answer that a client has already, from another server.
   var written: [Int32] = []
+  /// The likeliest texts are looked for; nil: texts are sampled.
+  var beams: BeamFields?
   /// The log-probabilities of the prompt's tokens are told, with so many likeliest ones.
   var promptScores: Int?
   /// Texts that are written to each prompt.
@@ -92,6 +94,15 @@ struct GenerationFields {
     sampling.dry.breakers = try fields.few("dry_sequence_breakers") ?? sampling.dry.breakers
     sampling.xtc.probability = try fields.number("xtc_probability") ?? 0
     sampling.xtc.threshold = try fields.number("xtc_threshold") ?? sampling.xtc.threshold
+    switch try fields.integer("mirostat", 0...2) {
+    case nil, 0: fields.ignore("mirostat_tau", "mirostat_eta")
+    case 2?:
+      if !written.isEmpty { throw fields.wrong("mirostat", "cannot go on from 'resume_token_ids'") }
+      sampling.mirostat.tau = try fields.number("mirostat_tau") ?? 5
+      sampling.mirostat.eta = try fields.number("mirostat_eta") ?? sampling.mirostat.eta
+      if sampling.mirostat.tau <= 0 { throw fields.wrong("mirostat_tau", "must be more than 0") }
+    default: throw fields.wrong("mirostat", "must be 0 (off) or 2; the first version is not there")
+    }
     if let seed = try fields.integer("seed", Int.min...Int.max) {
       sampling.seed = UInt64(bitPattern: Int64(seed))
     } else {
@@ -112,7 +123,8 @@ struct GenerationFields {
       }
     }
     // Asked one by one: to find nested settings by themselves costs more than everything else here.
-    if let problem = (sampling.problems() + sampling.dry.problems() + sampling.xtc.problems()).first {
+    let rules = sampling.dry.problems() + sampling.xtc.problems() + sampling.mirostat.problems()
+    if let problem = (sampling.problems() + rules).first {
       throw APIError(.badRequest, "\(problem).", code: "invalid_value")
     }
   }

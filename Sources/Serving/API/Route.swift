@@ -30,6 +30,7 @@ package struct Route: Sendable {
     Route("/v1/responses", post: APIService.respond),
     Route("/v1/responses/{id}", get: APIService.storedResponse, delete: APIService.deleteResponse),
     Route("/v1/responses/{id}/input_items", get: APIService.storedInput),
+    Route("/v1/responses/{id}/cancel", post: APIService.cancelResponse),
     Route("/v1/messages", post: APIService.message),
     Route("/v1/messages/count_tokens", post: APIService.countTokens),
     Route("/v1/embeddings", post: APIService.embed), Route("/pooling", post: APIService.embed),

@@ -115,6 +115,9 @@ package final class HTTPResponder: Sendable {
     }
   }
 
+  /// The reply has ended, or whoever asked has gone.
+  var isOver: Bool { state.withLock { $0.isOver } }
+
   /// Whose key the request brought; nil: none was asked for.
   package var caller: Caller? {
     get { state.withLock { $0.caller } }

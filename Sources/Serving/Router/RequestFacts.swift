@@ -56,7 +56,7 @@ struct RequestFacts: Sendable {
         } else if json.is(key, "return_token_ids") {
           wantsTokens = json.is(value, "true")
           isSingle = isSingle && wantsTokens
-        } else if json.is(key, "resume_token_ids") || json.is(key, "use_beam_search") {
+        } else if json.is(key, "resume_token_ids") || json.is(key, "use_beam_search") || json.is(key, "mirostat") {
           isSingle = false
         }
       }

@@ -103,7 +103,7 @@ private let benchedGrammars: [(name: String, request: GrammarRequest)] = [
   ("words", .gbnf("root ::= line+\nline ::= word (\" \" word)* \"\\n\"\nword ::= [a-zA-Z']+ [.,;:!?]?")),
   // Every text has many readings.
   ("ambiguous words", .gbnf("root ::= part+\npart ::= word | word part | \" \" part\nword ::= [a-z]+")),
-  ("ambiguous lists", .gbnf("root ::= item | root2\nitem ::= [a-z]* \",\"? item2\nitem2 ::= item | \"\"\nroot2 ::= item item")),
+  ("ambiguous lists", .gbnf("root ::= item | root2\nitem ::= [a-z]+ \",\"? item2\nitem2 ::= item | \"\"\nroot2 ::= item item")),
   ("ambiguous expressions", .gbnf("root ::= e\ne ::= t | t op e | t e\nt ::= [a-z] t | [a-z] | \"(\" e \")\"\nop ::= [-+ ]?")),
   (
     "many stacks",

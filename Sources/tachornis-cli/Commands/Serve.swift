@@ -21,7 +21,7 @@ struct Serve: ParsableCommand {
         tachornis serve --config serve.json5 --keys keys.json5 --tls-certificate chain.pem --tls-key key.pem
         curl localhost:8000/v1/completions -d '{"prompt": "Once upon", "max_tokens": 20}'
 
-      Endpoints: /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (Anthropic's) and its count_tokens,
+      Endpoints: /v1/chat/completions, /v1/completions, /v1/responses (also in the background), /v1/messages (Anthropic's) and its count_tokens,
       /v1/models, /tokenize, /detokenize, /v1/load_lora_adapter, /v1/unload_lora_adapter, /health, /ready, /version, /load,
       /metrics (Prometheus, vLLM's names); of an encoder /v1/embeddings, /pooling, /v1/score, /v1/rerank and /classify
       instead of those for texts. / is a page to talk to the model and to watch it. Ctrl-C or

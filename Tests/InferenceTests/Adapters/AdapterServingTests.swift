@@ -63,7 +63,7 @@ import Testing
             return nil
           case .ended: break
           case .refused(let refusal): answer.refusal = refusal
-          case .failed(let message): answer.failure = message
+          case .failed(let message), .impossible(let message): answer.failure = message
           }
           return answer
         }

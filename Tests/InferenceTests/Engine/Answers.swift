@@ -33,7 +33,7 @@ final class Answers: Sendable {
         state.answers[index].end = end
         state.answers[index].text += end.text
       case .refused(let refusal): state.answers[index].refusal = refusal
-      case .failed(let message): state.answers[index].failure = message
+      case .failed(let message), .impossible(let message): state.answers[index].failure = message
       }
       state.left -= 1
       return state.left == 0

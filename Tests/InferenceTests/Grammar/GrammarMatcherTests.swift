@@ -23,6 +23,14 @@ import Testing
       "ambiguous",
       { try Grammar(gbnf: "root ::= \"a\" root \"b\" | \"a\" root \"c\" | root2 root2\nroot2 ::= \"b\"* \"ab\"?") }
     ),
+    (
+      "ambiguous words",
+      { try Grammar(gbnf: "root ::= part+\npart ::= word | word part | \" \" part\nword ::= [a-z]+") }
+    ),
+    (
+      "many stacks",
+      { try Grammar(gbnf: "root ::= x | y\nx ::= [a-z] root [a-z] | \"c\"\ny ::= [a-z] root [a-z] [a-z]? | \"c\"") }
+    ),
     ("counted", { try Grammar(regex: "(?:[a-zäö]{1,50}|x{2,70}y){2,40}") }),
     ("counted overlapping", { try Grammar(regex: "(?:ab?|b|abc){3,30}c") }),
     ("characters", { try Grammar(regex: "[^\"\\\\]{0,30}\"|.*") }),
@@ -249,6 +257,52 @@ import Testing
     let isAllowed = matcher.follow(bytes: Array(repeating: UInt8(ascii: "a"), count: 500))
     let mask = Tools.mask(&matcher)
     #expect(isAllowed && mask.count > 1)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func compilingHasALimit() throws {
+    func refusal(_ request: GrammarRequest) -> GrammarError? {
+      #expect(throws: GrammarError.self) { try GrammarCache(Tools.vocabulary).entry(for: request) }
+    }
+    // Thousands of rules that are exponential as one automaton.
+    let rule = "(\"a\" | \"b\")* \"a\" " + String(repeating: "(\"a\" | \"b\") ", count: 16)
+    let rules = (0..<2000).map { "r\($0) ::= \(rule)" }.joined(separator: "\n")
+    let all = (0..<2000).map { "r\($0)" }.joined(separator: " | ")
+    let many = refusal(.gbnf("root ::= \(all)\n\(rules)"))
+    #expect(many?.code == .tooLarge && many?.message.contains("the rule 'r") == true, "\(many?.message ?? "")")
+    // Optional parts, any of which may come next.
+    let parts = (0..<20_000).map { "[a-b]? [\(Unicode.Scalar(UInt32(0x4E00 + $0))!)]?" }.joined(separator: " ")
+    let optional = refusal(.gbnf("root ::= \(parts)"))
+    #expect(optional?.code == .tooLarge && optional?.message.contains("root") == true, "\(optional?.message ?? "")")
+    // Patterns that exclude each other, each with each.
+    let patterns = (0..<2000).map { #""^a\#($0)(b|c)*d": {"type": "string"}"# }.joined(separator: ",")
+    #expect(refusal(.schema("{\"type\": \"object\", \"patternProperties\": {\(patterns)}}"))?.code == .tooLarge)
+    let start = String(repeating: "(a|b)*a(a|b){9}", count: 2)
+    let strings = (0..<3000).map { #""p\#($0)": {"type": "string", "pattern": "\#(start)\#($0)$", "minLength": 3}"# }
+    #expect(
+      refusal(.schema("{\"type\": \"object\", \"properties\": {\(strings.joined(separator: ","))}}"))?.code == .tooLarge
+    )
+  }
+
+  /// A grammar whose readings become more and more ends a text with a reason, sooner than it holds others up.
+  @Test(.timeLimit(.minutes(1))) func ambiguityHasALimit() throws {
+    let grammar = "root ::= x | y\nx ::= [a-z] root [a-z] | \"c\"\ny ::= [a-z] root [a-z] [a-z]? | \"c\""
+    var matcher = GrammarMatcher(try Tools.masks(Grammar(gbnf: grammar)))
+    var tokens = 0
+    while matcher.problem == nil, tokens < 5000 {
+      let mask = Tools.mask(&matcher)
+      if matcher.problem == nil { #expect(!mask.isEmpty) }
+      matcher.accept(Int32(UInt8(ascii: "a")))
+      tokens += 1
+    }
+    #expect(matcher.problem?.contains("too ambiguous") == true && tokens > 20, "\(tokens) tokens")
+    #expect(!matcher.mayEnd && Tools.mask(&matcher).isEmpty)
+    // Usual ones never do.
+    var json = GrammarMatcher(try Tools.masks(.json()))
+    for byte in (String(repeating: "[{\"a\":", count: 3000)).utf8 {
+      _ = Tools.mask(&json)
+      json.accept(Int32(byte))
+    }
+    #expect(json.problem == nil && !Tools.mask(&json).isEmpty)
   }
 
   @Test func longTextsNeedNoMoreMemory() throws {

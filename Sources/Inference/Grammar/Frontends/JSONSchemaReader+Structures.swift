@@ -120,7 +120,9 @@ extension JSONSchemaReader {
     }
     for name in required.sorted() where properties[name] == nil {
       var isMatched = false
-      for (pattern, _) in patterns where try Regex(pattern, merge.budget).isFound(inStringSpelled: name) { isMatched = true }
+      for (pattern, _) in patterns where try Regex(pattern, merge.budget).isFound(inStringSpelled: name) {
+        isMatched = true
+      }
       properties[name] = isMatched ? .bool(true) : additional
     }
     var elements: [GrammarListElement] = []

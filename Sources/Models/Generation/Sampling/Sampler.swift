@@ -22,6 +22,8 @@ public struct Sampler: Sendable {
   private let random: RandomStream
   private var history: TokenHistory
   private var breakers: BreakerPosition
+  /// The limit of mirostat, in bits.
+  private var surpriseLimit: Double
   /// The bits of `allowedTokens`.
   private let allowed: [UInt64]?
 
@@ -42,6 +44,7 @@ public struct Sampler: Sendable {
     random = RandomStream(key: configuration.seed, stream: 0x73616D706C65 &+ UInt64(stream) << 48)
     history = TokenHistory(window: configuration.penaltyLastTokens)
     breakers = BreakerPosition(configuration.dry, tokenizer)
+    surpriseLimit = 2 * configuration.mirostat.tau
     allowed = configuration.allowedTokens.map { tokens in
       var words = [UInt64](repeating: 0, count: Int(tokens.max() ?? 0) / 64 + 1)
       for token in tokens { words[Int(token) / 64] |= 1 << UInt64(token % 64) }
@@ -54,6 +57,7 @@ public struct Sampler: Sendable {
     chosen = 0
     history = TokenHistory(window: configuration.penaltyLastTokens)
     breakers = BreakerPosition(configuration.dry, tokenizer)
+    surpriseLimit = 2 * configuration.mirostat.tau
     for token in prompt { remember(token, isPrompt: true) }
   }
 
@@ -73,9 +77,11 @@ public struct Sampler: Sendable {
     case .cut(let cut):
       let sum = workspace.exponentialSum(scale: scale, cut: cut)
       token = workspace.draw(uniform * sum, scale: scale, cut: cut)
+      note(token, workspace, most: workspace.most, sum)
     case .candidates:
       let sum = workspace.weigh(scale: scale)
       token = workspace.draw(uniform * sum)
+      note(token, workspace, most: workspace.largest, sum)
     }
     var choice = TokenChoice(token: token)
     if let count = configuration.logProbabilities {
@@ -123,6 +129,13 @@ public struct Sampler: Sendable {
     workspace.collect(likeliest: count)
     workspace.sortCandidates()
     return workspace.candidates.map(\.token)
+  }
+
+  /// Moves the limit of mirostat by how surprising a token was among those that were left.
+  private mutating func note(_ token: Int32, _ workspace: SamplingWorkspace, most: Float, _ sum: Double) {
+    guard configuration.mirostat.tau > 0 else { return }
+    let surprise = (logarithm(sum) - Double(workspace.logit(Int(token)) - most) * scale) / logarithm(2)
+    surpriseLimit -= configuration.mirostat.eta * (surprise - configuration.mirostat.tau)
   }
 
   /// Whether the constraint lets a token follow.
@@ -181,7 +194,8 @@ public struct Sampler: Sendable {
     guard most > -.infinity else {
       throw ModelError(
         .noToken,
-        "No token can follow: the model's logits are not numbers, or the allowed and banned tokens and the constraint leave "
+        constraint?.problem
+          ?? "No token can follow: the model's logits are not numbers, or the allowed and banned tokens and the constraint leave "
           + "none. Loosen them, or check the model with another prompt.")
     }
     if configuration.temperature == 0 || most == .infinity { return .single(workspace.likeliest) }
@@ -262,6 +276,15 @@ public struct Sampler: Sendable {
       }
     }
     if rules.xtc.probability > 0, chance <= rules.xtc.probability { excludeTopChoices(workspace, result, scale) }
+    if rules.mirostat.tau > 0 {
+      let (scale, share) = (self.scale, power(2, -surpriseLimit))
+      if case .cut(let cut) = result {
+        let least = min(1, share * workspace.exponentialSum(scale: scale, cut: cut))
+        result = .cut(max(cut, SamplingWorkspace.cut(relative: least, to: workspace.most, scale: scale)))
+      } else {
+        workspace.keep(relative: min(1, share * workspace.weigh(scale: scale)), scale: scale)
+      }
+    }
     return result
   }
 

@@ -1,7 +1,7 @@
 // Everything that decides how tokens are chosen.
 //
 // The rules are applied in this order, which is llama.cpp's: bias, bans and allowed tokens; repetition, presence and frequency
-// penalties; DRY; top-n-sigma; top-k; typical; top-p; min-p; XTC; temperature. So top-p, min-p and typical see the model's own
+// penalties; DRY; top-n-sigma; top-k; typical; top-p; min-p; XTC; temperature; mirostat. So top-p, min-p and typical see the model's own
 // probabilities. vLLM and transformers divide by the temperature first: `temperatureFirst`. Each rule sees the probabilities
 // of what the rules before it left over.
 //
@@ -40,6 +40,7 @@ public struct SamplingConfiguration: Configuration, Hashable {
   public var penaltyPrompt = PenalizedPrompt.repetition
   public var dry = DRYConfiguration()
   public var xtc = XTCConfiguration()
+  public var mirostat = MirostatConfiguration()
   /// Added to the logits of tokens, by their numbers.
   public var logitBias: [Int: Double] = [:]
   /// Only these tokens; nil: all.
@@ -174,5 +175,21 @@ public struct XTCConfiguration: Configuration, Hashable {
   public func problems() -> [ConfigurationProblem] {
     check(probability >= 0 && probability <= 1, "probability", probability, "must be from 0 to 1")
     check(threshold > 0 && threshold <= 1, "threshold", threshold, "must be more than 0 and at most 1")
+  }
+}
+
+/// Mirostat in its second version (Basu et al. 2021, arXiv:2007.14966, as llama.cpp has it): leaves out tokens whose surprise, -log2 of
+/// their probability, is more than a limit, and moves the limit behind each token so that the mean surprise becomes `tau`.
+public struct MirostatConfiguration: Configuration, Hashable {
+  /// The surprise that is aimed at, in bits; 0: off. llama.cpp's default is 5.
+  public var tau = 0.0
+  /// By how much of what a token missed the aim the limit is moved.
+  public var eta = 0.1
+
+  public init() {}
+
+  public func problems() -> [ConfigurationProblem] {
+    check(tau >= 0 && tau <= 100, "tau", tau, "must be from 0 to 100; 0 is off")
+    check(eta >= 0 && eta <= 1, "eta", eta, "must be from 0 to 1")
   }
 }

@@ -15,6 +15,7 @@ extension APIService {
     let top = try fields.integer("top_logprobs", 0...20)
     if top != nil && !wantsLogProbabilities { throw fields.wrong("top_logprobs", "needs 'logprobs': true") }
     generation.sampling.logProbabilities = wantsLogProbabilities ? top ?? 0 : nil
+    generation.beams = try BeamFields(&fields, generation)
     let conversation = try Conversation(chat: &fields)
     let showsReasoning = try fields.flag("include_reasoning") ?? true
     try fields.finish()

@@ -18,7 +18,8 @@ extension APIService {
     let echo = try fields.flag("echo") ?? false
     // With an echo the prompt's tokens are scored like those behind it.
     if echo, let scores { generation.promptScores = max(scores, generation.promptScores ?? 0) }
-    if let best = try fields.integer("best_of", 1...128), best != generation.count {
+    generation.beams = try BeamFields(&fields, generation)
+    if generation.beams == nil, let best = try fields.integer("best_of", 1...128), best != generation.count {
       if best < generation.count { throw fields.wrong("best_of", "must not be less than 'n', \(generation.count)") }
       if generation.isStreamed { throw fields.wrong("best_of", "must be 'n' where answers are streamed") }
       generation.best = best

@@ -87,7 +87,7 @@ final class LastTokenRun: Sendable {
       case .refused(let refusal):
         state.isOver = true
         return .refused(refusal)
-      case .failed(let message):
+      case .failed(let message), .impossible(let message):
         state.isOver = true
         return .failed(message)
       }

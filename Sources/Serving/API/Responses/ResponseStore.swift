@@ -12,6 +12,36 @@ struct StoredResponse: Sendable {
   var messages: [JSONValue]
   /// The name of the key that it was made with; nobody else finds it.
   var owner: String?
+  /// The next turn can name it.
+  var isFinished = true
+  /// What its stream told, if it was made in the background; nil: nobody asked for a stream.
+  var events: ResponseEvents?
+
+  var isBackground: Bool { response["background"] == true }
+
+  mutating func set(_ name: String, _ value: JSONValue) {
+    guard case .object(var object) = response else { return }
+    object[name] = value
+    response = .object(object)
+  }
+
+  /// Ends without an answer.
+  mutating func end(_ status: String) {
+    set("status", .string(status))
+    if status == "failed", response["error"] == .null {
+      set("error", ["code": "server_error", "message": "The response could not be made."])
+    }
+  }
+
+  /// The events behind one that a client has.
+  func events(after last: Int) throws(APIError) -> String {
+    guard let events else {
+      throw APIError(
+        .badRequest, "The response was not made with 'background' and 'stream': there are no events to be told.",
+        parameter: "stream", code: "invalid_value")
+    }
+    return try events.after(last)
+  }
 }
 
 /// Keeps the newest responses in memory.
@@ -41,7 +71,9 @@ final class ResponseStore: Sendable {
 
   func keep(_ stored: StoredResponse) {
     guard let id = stored.response["id"]?.string else { return }
-    let bytes = ([stored.response] + stored.input + stored.messages).reduce(0) { $0 + $1.json.utf8.count }
+    let bytes = ([stored.response] + stored.input + stored.messages).reduce(stored.events?.bytes ?? 0) {
+      $0 + $1.json.utf8.count
+    }
     state.withLock { state in
       state.forget(id)
       state.entries[id] = (stored, bytes)

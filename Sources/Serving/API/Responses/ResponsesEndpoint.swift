@@ -1,4 +1,4 @@
-// POST /v1/responses, and GET and DELETE of those that were made: conversations as items, kept here for the next turn.
+// POST /v1/responses, and GET, DELETE and cancel of those that were made: conversations as items, kept here for the next turn.
 
 internal import Core
 internal import Inference
@@ -25,6 +25,11 @@ extension APIService {
           .notFound, "There is no response '\(id)' here (any more).", parameter: "previous_response_id",
           code: "previous_response_not_found")
       }
+      guard found.isFinished else {
+        throw APIError(
+          .badRequest, "The response '\(id)' was not finished: there is nothing to go on from.",
+          parameter: "previous_response_id", code: "invalid_value")
+      }
       return found
     }
     conversation.messages = previous?.messages ?? []
@@ -38,33 +43,75 @@ extension APIService {
     let text = try self.request(conversation, generation)
 
     let calls = CallIDs(family.calls?.ids)
-    let store = echo.isStored ? responses : nil
+    let (id, store) = (newID("resp", "_"), echo.isStored ? responses : nil)
     let format = ResponsesFormat(
-      id: newID("resp", "_"), created: now, model: adapter ?? name, echo: echo.json(generation, conversation),
+      id: id, created: now, model: adapter ?? name, echo: echo.json(generation, conversation),
       tokenizer: engine.tokenizer, calls: calls
-    ) { response, answer in
-      store?.keep(StoredResponse(response: response, input: input, messages: messages + answer, owner: owner))
+    ) { [background] response, said in
+      if let answer = background[id] { return answer.keep(response, said) }
+      store?.keep(StoredResponse(response: response, input: input, messages: messages + said, owner: owner))
     }
-    try begin(text, format, responder)
+    guard echo.isBackground else { return try begin(text, format, responder) }
+    var stored = StoredResponse(response: format.queued, input: input, messages: messages, owner: owner)
+    (stored.isFinished, stored.events) = (false, generation.isStreamed ? ResponseEvents() : nil)
+    let made = BackgroundAnswer(id, stored, responder) { [responses, background] stored in
+      responses.keep(stored)
+      background.remove(id)
+    }
+    try background.add(made)
+    if generation.isStreamed { try made.tell(responder, after: -1) } else { responder.send(json: format.queued) }
+    do throws(APIError) { try begin(text, format, made) } catch { made.send(error.reply) }
   }
 
-  /// The response that a request names, if it is there and of the same key.
-  private func stored(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) -> StoredResponse {
-    if let found = responses[request.parameter], found.owner == responder.caller?.name { return found }
+  /// The response that a request names, if it is there and of the same key; while it is being made, by whom.
+  private func stored(
+    _ request: HTTPRequest, _ responder: HTTPResponder
+  ) throws(APIError) -> (response: StoredResponse, answer: BackgroundAnswer?) {
+    // In this order: it is in the store before it is not unfinished any more.
+    let answer = background[request.parameter]
+    if let found = answer?.stored ?? responses[request.parameter], found.owner == responder.caller?.name {
+      return (found, answer)
+    }
     throw APIError(.notFound, "There is no response '\(request.parameter)' here (any more).", code: "not_found")
   }
 
   func storedResponse(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    responder.send(json: try stored(request, responder).response)
+    let (found, answer) = try stored(request, responder)
+    let query = Dictionary(
+      request.query.split(separator: "&").map { $0.split(separator: "=", maxSplits: 1).map(String.init) }
+        .map { ($0[0], $0.count > 1 ? $0[1] : "") }, uniquingKeysWith: { $1 })
+    guard query["stream"] == "true" else { return responder.send(json: found.response) }
+    let after = query["starting_after"] ?? "-1"
+    guard let last = Int(after), last >= -1 else {
+      throw APIError(
+        .badRequest, "'starting_after' must be the number of an event, not '\(after.prefix(40))'.",
+        parameter: "starting_after", code: "invalid_value")
+    }
+    if let answer { return try answer.tell(responder, after: last) }
+    let events = try found.events(after: last)
+    responder.beginEvents()
+    responder.write(events)
+    responder.end()
   }
 
   func storedInput(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    let items = try stored(request, responder).input
+    let items = try stored(request, responder).response.input
     responder.send(json: ["object": "list", "data": .array(items), "has_more": false])
   }
 
+  func cancelResponse(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+    let (found, answer) = try stored(request, responder)
+    guard found.isBackground else {
+      throw APIError(
+        .badRequest, "The response was not made with 'background': close its connection instead.", code: "invalid_value"
+      )
+    }
+    answer?.cancel()
+    responder.send(json: answer?.stored.response ?? found.response)
+  }
+
   func deleteResponse(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
-    _ = try stored(request, responder)
+    try stored(request, responder).answer?.cancel()
     responses.forget(request.parameter)
     responder.send(json: ["id": .string(request.parameter), "object": "response", "deleted": true])
   }
@@ -75,6 +122,7 @@ struct ResponseEcho {
   var instructions: String?
   var previous: String?
   var isStored = true
+  var isBackground = false
   var includesScores = false
   private var text: JSONValue = ["format": ["type": "text"]]
   private var reasoning: JSONValue = ["effort": .null, "summary": .null]
@@ -88,7 +136,10 @@ struct ResponseEcho {
     instructions = try fields.string("instructions")
     previous = try fields.string("previous_response_id")
     isStored = try fields.flag("store") ?? true
-    if try fields.flag("background") == true { throw fields.wrong("background", "is not supported; stream instead") }
+    isBackground = try fields.flag("background") ?? false
+    if isBackground && !isStored {
+      throw fields.wrong("background", "needs 'store': the response is to be asked for later")
+    }
     if let value = fields.value("text") { text = value }
     if let value = fields.value("reasoning") { reasoning = value }
     if let value = try fields.object("metadata") { metadata = .object(value) }
@@ -123,7 +174,8 @@ struct ResponseEcho {
       ("previous_response_id", previous.map { .string($0) } ?? .null), ("reasoning", reasoning),
       ("store", .bool(isStored)), ("temperature", .number(JSONNumber(generation.sampling.temperature))),
       ("text", text), ("tool_choice", choice), ("tools", tools),
-      ("top_p", .number(JSONNumber(generation.sampling.topP))), ("truncation", truncation), ("background", false),
+      ("top_p", .number(JSONNumber(generation.sampling.topP))), ("truncation", truncation),
+      ("background", .bool(isBackground)),
     ])
   }
 }

@@ -125,6 +125,9 @@ struct ResponsesFormat: AnswerFormat {
     return (status, response)
   }
 
+  /// The response before anything of it is known.
+  var queued: JSONValue { response("queued", [], nil) }
+
   func whole(_ choices: [Choice]) -> JSONValue { completed(choices[0]).json }
 
   // MARK: Events

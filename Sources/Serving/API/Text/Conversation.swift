@@ -166,7 +166,8 @@ extension APIService {
     if let allowed = conversation.allowed { tools.removeAll { !allowed.contains($0.name) } }
     let grammar = GrammarRequest(
       family, tools: canCall ? tools.map { CalledTool(name: $0.name, schema: $0.parameters?.json) } : [],
-      mustCall: isAsked, isLimited: tools.count < conversation.tools.count, isSingle: !conversation.isParallel, content: conversation.grammar, after: prompt)
+      mustCall: isAsked, isLimited: tools.count < conversation.tools.count, isSingle: !conversation.isParallel,
+      content: conversation.grammar, after: prompt)
     let isHeld = conversation.grammar != nil && !canCall
     let reader = family.answering(prompt, canCall: canCall, isHeld: isHeld)
     return (reader.isPlain ? nil : reader, grammar)

@@ -38,7 +38,7 @@ final class TextAnswer: Sendable {
   private let engine: InferenceEngine
   private let metrics: ServiceMetrics
   private let trace: RequestTrace?
-  private let responder: HTTPResponder
+  private let responder: any AnswerChannel
   private let caller: Caller?
   private let isStreamed: Bool
   private let keepsTokens: Bool
@@ -50,7 +50,8 @@ final class TextAnswer: Sendable {
   ///   - fetch: what is waited for before, given the first of them.
   static func begin(
     _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ engine: InferenceEngine,
-    _ metrics: ServiceMetrics, _ responder: HTTPResponder, fetch: (@Sendable (GenerationRequest) async -> Void)? = nil
+    _ metrics: ServiceMetrics, _ responder: any AnswerChannel,
+    fetch: (@Sendable (GenerationRequest) async -> Void)? = nil
   ) {
     let answer = TextAnswer(texts, request, format, engine, metrics, responder)
     if let error = answer.caller?.problem(with: texts) { return answer.give(error) }
@@ -90,7 +91,7 @@ final class TextAnswer: Sendable {
 
   private init(
     _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ engine: InferenceEngine,
-    _ metrics: ServiceMetrics, _ responder: HTTPResponder
+    _ metrics: ServiceMetrics, _ responder: any AnswerChannel
   ) {
     (self.engine, self.metrics, self.responder, caller) = (engine, metrics, responder, responder.caller)
     trace = responder.trace
@@ -116,14 +117,17 @@ final class TextAnswer: Sendable {
     let count = inbox.withLock { inbox -> Int? in
       let isDue: Bool
       switch event {
-      case .started, .state: return nil
+      case .state: return nil
+      case .started:
+        responder.started()
+        return nil
       case .prompt: isDue = false
       case .token(_, let text): isDue = isStreamed && (keepsTokens || !text.isEmpty)
       case .ended(let end):
         inbox.running -= 1
         isDue = isStreamed || inbox.running == 0
         trace?.ended(text: end)
-      case .refused, .failed:
+      case .refused, .impossible, .failed:
         isDue = true
         trace?.ended(text: nil)
       }
@@ -155,6 +159,7 @@ final class TextAnswer: Sendable {
       for (index, event) in events where !state.isOver && problem == nil {
         switch event {
         case .refused(let refusal): problem = APIError(refusal)
+        case .impossible(let message): problem = APIError(.badRequest, message, code: "impossible_answer")
         case .failed(let message): problem = APIError(.failed, message)
         case .started, .state: break
         case .prompt(let token): state.choices[index].promptScores.append(token)
@@ -204,7 +209,7 @@ final class TextAnswer: Sendable {
   private func begun(_ state: inout State) -> String {
     if state.isBegun { return "" }
     state.isBegun = true
-    responder.begin(contentType: "text/event-stream; charset=utf-8")
+    responder.beginEvents()
     return state.format.opening(state.choices)
   }
 

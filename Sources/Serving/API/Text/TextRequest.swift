@@ -20,8 +20,17 @@ struct TextRequest: Sendable {
 
 extension APIService {
   /// Submits the texts of a request; compiles what they are held to first, where that is not known yet.
-  func begin(_ request: TextRequest, _ format: any AnswerFormat, _ responder: HTTPResponder) throws(APIError) {
+  func begin(_ request: TextRequest, _ format: any AnswerFormat, _ responder: any AnswerChannel) throws(APIError) {
     let engine = try engine
+    if let beams = request.fields.beams {
+      guard request.grammar == nil else {
+        throw APIError(
+          .badRequest,
+          "Texts that are looked for with 'use_beam_search' cannot be held to a grammar or to calls of tools.",
+          parameter: "use_beam_search", code: "invalid_value")
+      }
+      return BeamAnswer.begin(request, beams, format, engine, metrics, responder)
+    }
     guard let grammar = request.grammar else { return submit(request, engine, nil, format, responder) }
     if let known = grammars.known(grammar) { return submit(request, engine, known, format, responder) }
     responder.aside {
@@ -37,7 +46,7 @@ extension APIService {
 
   private func submit(
     _ request: TextRequest, _ engine: InferenceEngine, _ grammar: GrammarCache.Entry?, _ format: any AnswerFormat,
-    _ responder: HTTPResponder
+    _ responder: any AnswerChannel
   ) {
     let fields = request.fields
     let requests = request.prompts.flatMap { prompt in

@@ -78,6 +78,33 @@ import Testing
     #expect(try copy.next(logits).token == first[20])
   }
 
+  /// A text under mirostat, against all of its state computed slowly; and the surprise that it aims at is reached.
+  @Test(arguments: [false, true]) func mirostatAimsAtItsSurprise(hasTopK: Bool) throws {
+    var rules = SamplingConfiguration(temperature: 0.9, topK: hasTopK ? 400 : nil)
+    (rules.mirostat.tau, rules.seed) = (3, 11)
+    let workspace = SamplingWorkspace()
+    var sampler = Sampler(rules)
+    var (limit, sum, compared) = (6.0, 0.0, 0)
+    for step in 0..<400 {
+      let stream = RandomStream(key: 5, stream: UInt64(step))
+      let logits = (0..<1000).map { Float(2.5 * stream.normal(at: UInt64($0))) }
+      var slow = SlowSampler(logits, rules)
+      let expected = slow.distribution(xtc: false, surprise: limit)
+      let found = try logits.withUnsafeBufferPointer { try sampler.distribution($0, in: workspace) }
+      // What else was chosen from the workspace is of no account.
+      if slow.margin > 1e-4 {
+        compared += 1
+        #expect(Set(found.map(\.token)) == Set(expected.keys), "step \(step)")
+      }
+      let token = try sampler.next(logits, in: workspace).token
+      let probability = found.first { $0.token == token }.map { exp(Double($0.logProbability)) } ?? 0
+      #expect(abs(probability - (expected[token] ?? 0)) < 1e-3, "step \(step)")
+      sum -= log2(probability)
+      limit -= 0.1 * (-log2(probability) - 3)
+    }
+    #expect(compared > 300 && abs(sum / 400 - 3) < 0.3, "\(sum / 400)")
+  }
+
   @Test func greedyTakesTheFirstOfTheLargest() throws {
     var sampler = Sampler(SamplingConfiguration(temperature: 0))
     #expect(try sampler.next([.nan, 1, 3, -.infinity, 3]).token == 2)
@@ -199,7 +226,8 @@ import Testing
   @Test(arguments: [
     "temperature=-1", "topK=0", "topP=0", "topP=1.5", "minP=-0.1", "typical=0", "topNSigma=0", "repetitionPenalty=0",
     "presencePenalty=1000", "penaltyLastTokens=0", "dry.base=0.5", "dry.allowedLength=0", "dry.breakers=[\"\"]",
-    "xtc.probability=2", "xtc.threshold=0", "logitBias.-3=1", "logitBias.x=1", "allowedTokens=[]", "bannedTokens=[-1]",
+    "xtc.probability=2", "mirostat.tau=-1", "mirostat.eta=2", "xtc.threshold=0", "logitBias.-3=1", "logitBias.x=1",
+    "allowedTokens=[]", "bannedTokens=[-1]",
     "minTokens=-1", "stop=[\"\"]", "logProbabilities=-1", "penaltyPrompt=some",
   ]) func nonsenseIsRefused(setting: String) {
     #expect(throws: ConfigurationError.self) {

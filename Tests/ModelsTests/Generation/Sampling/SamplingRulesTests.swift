@@ -58,6 +58,7 @@ import Testing
     maybe { rules.dry.allowedLength = random.integer(1...4) }
     maybe { rules.xtc.probability = 1 }
     maybe { rules.xtc.threshold = random.choice([0.01, 0.1, 0.3]) }
+    maybe { rules.mirostat.tau = random.choice([0.1, 1, 3, 8]) }
     maybe { rules.logitBias = vocabulary > 1 ? [0: 2, vocabulary / 2: -3] : [:] }
     maybe { rules.bannedTokens = vocabulary > 2 ? [1] : [] }
     maybe { rules.allowedTokens = random.bool() ? [0, Int32(vocabulary - 1)] : (0..<Int32(vocabulary)).map(\.self) }

@@ -24,7 +24,9 @@ struct SlowSampler {
   }
 
   /// The distribution, if XTC is applied or not.
-  mutating func distribution(xtc: Bool) -> [Int32: Double] {
+  ///
+  /// - Parameter surprise: the limit of mirostat, in bits; nil: at a text's beginning.
+  mutating func distribution(xtc: Bool, surprise: Double? = nil) -> [Int32: Double] {
     let scale = rules.temperatureFirst ? 1 / rules.temperature : 1
     if let sigmas = rules.topNSigma {
       let values = Array(logits.values)
@@ -48,6 +50,15 @@ struct SlowSampler {
       for value in p.values { margin = min(margin, abs(value - rules.xtc.threshold)) }
       let tops = sorted { p[$0]! }.filter { p[$0]! >= rules.xtc.threshold }
       for token in tops.dropLast() { logits[token] = nil }
+    }
+    if rules.mirostat.tau > 0 {
+      let p = probabilities(1 / rules.temperature)
+      let bits = p.mapValues { -log2($0) }
+      let limit = surprise ?? 2 * rules.mirostat.tau
+      // Bits are farther from each other than logits in floats.
+      for value in bits.values { margin = min(margin, abs(value - limit) / 16) }
+      let least = bits.values.min()!
+      keep(p.keys.filter { bits[$0]! <= max(limit, least) })
     }
     return probabilities(1 / rules.temperature)
   }

@@ -1,0 +1,135 @@
+// Responses that are made in the background: asked for later, told from any event on, cancelled.
+
+import AsyncHTTPClient
+import Core
+import Inference
+import NIOCore
+import NIOHTTP1
+import Serving
+import Testing
+
+@Suite struct BackgroundTests {
+  private static let body: JSONValue = ["input": "Hi", "max_output_tokens": 30, "temperature": 0, "background": true]
+
+  private func get(_ server: TestServer, _ path: String) async throws -> JSONValue {
+    let (status, text) = try await server.send(.GET, path)
+    #expect(status == 200, "\(text)")
+    return try JSONValue(parsing: text)
+  }
+
+  /// Asks until the response is no longer being made.
+  private func finished(_ server: TestServer, _ id: String) async throws -> JSONValue {
+    for _ in 0..<1000 {
+      let response = try await get(server, "/v1/responses/\(id)")
+      if !["queued", "in_progress"].contains(response["status"]) { return response }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    throw CancellationError()
+  }
+
+  private func events(_ text: String) throws -> [JSONValue] {
+    try text.split(separator: "\n\n").map { event in
+      try JSONValue(parsing: String(event.split(separator: "\n").last!.dropFirst("data: ".count)))
+    }
+  }
+
+  @Test func aResponseIsAskedForLater() async throws {
+    let server = try TestServer()
+    let first = try await server.post("/v1/responses", Self.body)
+    #expect(first["status"] == "queued" && first["output"] == [] && first["background"] == true)
+    let id = try #require(first["id"]?.string)
+    let response = try await finished(server, id)
+    let plain = try await server.post("/v1/responses", Self.body.with(("background", false)))
+    #expect(response["status"] == plain["status"] && response["usage"]?["output_tokens"] == 30)
+    #expect(response["output"]?[0]?["content"] == plain["output"]?[0]?["content"])
+    // It is gone on from like any other.
+    let next = try await server.post(
+      "/v1/responses", Self.body.with(("background", false), ("previous_response_id", .string(id))))
+    #expect(next["status"] == "incomplete")
+    let refusal = try await server.send(.GET, "/v1/responses/\(id)?stream=true")
+    #expect(refusal.status == 400 && refusal.text.contains("no events"))
+    let cancelled = try await server.send(.POST, "/v1/responses/\(id)/cancel")
+    #expect(try JSONValue(parsing: cancelled.text) == response)
+    let other = try await server.send(.POST, "/v1/responses/\(plain["id"]!.string!)/cancel")
+    #expect(other.status == 400 && other.text.contains("background"))
+  }
+
+  @Test func aStreamIsTakenUpAgain() async throws {
+    let server = try TestServer()
+    let told = try await server.events("/v1/responses", Self.body)
+    let id = try #require(told[0].data["response"]?["id"]?.string)
+    #expect(told.last?.name == "response.incomplete")
+    for after in [-1, 0, 7, told.count - 1] {
+      let again = try await server.send(.GET, "/v1/responses/\(id)?stream=true&starting_after=\(after)")
+      #expect(try events(again.text) == told.dropFirst(after + 1).map(\.data))
+    }
+    #expect(try await server.send(.GET, "/v1/responses/\(id)?stream=true&starting_after=x").status == 400)
+  }
+
+  @Test func whoGoesAwayMayComeBack() async throws {
+    let server = try TestServer()
+    var request = HTTPClientRequest(url: "http://127.0.0.1:\(server.server.port)/v1/responses")
+    request.method = .POST
+    let body = Self.body.with(("max_output_tokens", 700), ("stream", true), ("ignore_eos", true))
+    request.body = .bytes(ByteBuffer(string: body.json))
+    var response: HTTPClientResponse? = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+    var text = ""
+    for try await piece in response!.body {
+      text += String(buffer: piece)
+      if text.contains("response.created") && text.hasSuffix("\n\n") { break }
+    }
+    response = nil
+    let id = try #require(try events(text)[0]["response"]?["id"]?.string)
+    // Joined while it is made, then told again from what is kept.
+    let joined = try await server.send(.GET, "/v1/responses/\(id)?stream=true&starting_after=1")
+    let whole = try events(try await server.send(.GET, "/v1/responses/\(id)?stream=true").text)
+    #expect(try events(joined.text) == Array(whole.dropFirst(2)))
+    #expect(whole.map { $0["sequence_number"]?.integer } == Array(0..<whole.count))
+    #expect(whole.last?["response"]?["usage"]?["output_tokens"] == 700)
+  }
+
+  @Test func whoCancelsEndsTheWork() async throws {
+    let server = try TestServer()
+    let long = Self.body.with(("max_output_tokens", 900), ("ignore_eos", true))
+    let id = try #require(try await server.post("/v1/responses", long)["id"]?.string)
+    var status: JSONValue?
+    for _ in 0..<500 where status != "in_progress" {
+      status = try await get(server, "/v1/responses/\(id)")["status"]
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    #expect(status == "in_progress")
+    let refusal = try await server.refusal("/v1/responses", ["input": "a", "previous_response_id": .string(id)])
+    #expect(refusal.contains("was not finished"))
+    let cancelled = try await server.send(.POST, "/v1/responses/\(id)/cancel")
+    #expect(cancelled.status == 200)
+    #expect(try JSONValue(parsing: cancelled.text)["status"] == "cancelled")
+    #expect(try await get(server, "/v1/responses/\(id)")["status"] == "cancelled")
+    let engine = try #require(server.engine)
+    for _ in 0..<500 where engine.statistics.running > 0 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(engine.statistics.running == 0)
+    #expect(try await server.send(.DELETE, "/v1/responses/\(id)").status == 200)
+    #expect(try await server.send(.GET, "/v1/responses/\(id)").status == 404)
+  }
+
+  @Test func whatCannotBeMadeHasFailed() async throws {
+    let server = try TestServer()
+    let format: JSONValue = ["format": ["type": "json_schema", "name": "a", "schema": ["type": "texts"]]]
+    let first = try await server.post("/v1/responses", Self.body.with(("text", format)))
+    let response = try await finished(server, try #require(first["id"]?.string))
+    #expect(response["status"] == "failed")
+    #expect(response["error"]?["message"]?.string?.contains("schema") == true)
+    let told = try await server.events("/v1/responses", Self.body.with(("text", format)))
+    #expect(told.last?.name == "response.failed")
+    #expect(try await server.refusal("/v1/responses", Self.body.with(("store", false))).contains("'store'"))
+  }
+
+  @Test func whatIsKeptOfStreamsIsBounded() throws {
+    var events = ResponseEvents()
+    for number in 0..<5000 { events.append("event: a\ndata: \(number)\(String(repeating: " ", count: 1000))\n\n") }
+    #expect(events.bytes <= 2 << 20 && events.next == 5000 && events.first > 0)
+    #expect(throws: APIError.self) { try events.after(0) }
+    #expect(try events.after(4998).contains("data: 4999 "))
+    #expect(try events.after(events.first - 1).contains("data: \(events.first) "))
+    #expect(try events.after(4999) == "")
+  }
+}
