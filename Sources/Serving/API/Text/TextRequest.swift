@@ -68,11 +68,13 @@ extension APIService {
     TextAnswer.begin(requests, request, format, engine, metrics, responder, fetch: fetch(request, engine, responder))
   }
 
-  /// Fetches the prompt's blocks from the worker that the router has named, if it has.
+  /// Fetches the prompt's blocks from the worker that the router has named, if it has; of answers that somebody waits for.
   private func fetch(
-    _ request: TextRequest, _ engine: InferenceEngine, _ responder: HTTPResponder
+    _ request: TextRequest, _ engine: InferenceEngine, _ channel: any AnswerChannel
   ) -> (@Sendable (GenerationRequest) async -> Void)? {
-    guard let transfer, let worker = responder.prefillWorker else { return nil }
+    guard let transfer = settings.transfer, let responder = channel as? HTTPResponder,
+      let worker = responder.prefillWorker
+    else { return nil }
     let isOne = request.prompts.count == 1 && request.fields.adapter == nil && request.fields.promptScores == nil
     return { text in
       let outcome = isOne ? await transfer.fetch(text, from: worker, into: engine) : .needless
