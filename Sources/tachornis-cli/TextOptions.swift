@@ -17,7 +17,8 @@ struct TextOptions: ParsableArguments {
   @Option(help: "The most tokens of a text; what is behind them is not read.")
   var maxLength: Int?
 
-  @Option(help: "The type of weights and hidden states; without it weights are as in the file, and hidden states float32.")
+  @Option(
+    help: "The type of weights and hidden states; without it weights are as in the file, and hidden states float32.")
   var precision: Precision?
 
   @OptionGroup var computing: ComputingOptions

@@ -82,7 +82,7 @@ final class DraftingWriter: TextWriter {
           engine.cancel(id)
         }
       case .ended: return result
-      case .failed(let message): throw CommandError(message)
+      case .failed(let message), .impossible(let message): throw CommandError(message)
       case .refused(let refusal): throw CommandError("The engine does not take this: \(refusal).")
       case .started, .prompt, .state: continue
       }

@@ -14,7 +14,7 @@ public final class APIService: Sendable {
   private let encoder: PoolingEngine?
   /// Who makes vectors or labels, if anybody does.
   private let pooling: (any Pooler)?
-  let settings: APISettings
+  package let settings: APISettings
   /// How the model marks reasoning and calls.
   let family: StreamFamily
   let grammars: GrammarCache

@@ -103,8 +103,14 @@ private let benchedGrammars: [(name: String, request: GrammarRequest)] = [
   ("words", .gbnf("root ::= line+\nline ::= word (\" \" word)* \"\\n\"\nword ::= [a-zA-Z']+ [.,;:!?]?")),
   // Every text has many readings.
   ("ambiguous words", .gbnf("root ::= part+\npart ::= word | word part | \" \" part\nword ::= [a-z]+")),
-  ("ambiguous lists", .gbnf("root ::= item | root2\nitem ::= [a-z]+ \",\"? item2\nitem2 ::= item | \"\"\nroot2 ::= item item")),
-  ("ambiguous expressions", .gbnf("root ::= e\ne ::= t | t op e | t e\nt ::= [a-z] t | [a-z] | \"(\" e \")\"\nop ::= [-+ ]?")),
+  (
+    "ambiguous lists",
+    .gbnf("root ::= item | root2\nitem ::= [a-z]+ \",\"? item2\nitem2 ::= item | \"\"\nroot2 ::= item item")
+  ),
+  (
+    "ambiguous expressions",
+    .gbnf("root ::= e\ne ::= t | t op e | t e\nt ::= [a-z] t | [a-z] | \"(\" e \")\"\nop ::= [-+ ]?")
+  ),
   (
     "many stacks",
     .gbnf(
@@ -115,8 +121,10 @@ private let benchedGrammars: [(name: String, request: GrammarRequest)] = [
 /// Tokens as those of a trained tokenizer: their bytes.
 private func likelySpellings(_ count: Int) -> [[UInt8]] {
   let marks = [
-    "\"", "{\"", "\":", "\": ", "\": \"", "\",", "\", \"", "\"}", "\"]", "},", "}, {", "[{", "}]", "}}", ", ", ": ", " {", " [",
-    "],", "true", "false", "null", "\n", "\n\n", "  ", "    ", "\\n", "\\\"", "\\u", "()", ");", " (", "->", "==", "...",
+    "\"", "{\"", "\":", "\": ", "\": \"", "\",", "\", \"", "\"}", "\"]", "},", "}, {", "[{", "}]", "}}", ", ", ": ",
+    " {", " [",
+    "],", "true", "false", "null", "\n", "\n\n", "  ", "    ", "\\n", "\\\"", "\\u", "()", ");", " (", "->", "==",
+    "...",
   ]
   var spellings = (0...255).map { [UInt8($0)] } + marks.filter { $0.utf8.count > 1 }.map { Array($0.utf8) }
   for number in 0..<1000 { spellings.append(Array("\(number)".utf8)) }

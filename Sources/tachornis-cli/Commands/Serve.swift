@@ -130,7 +130,7 @@ struct Serve: ParsableCommand {
     writeOutput(
       "Serving \(service.name) on http\(certificate == nil ? "" : "s")://\(settings.host):\(server.port) (\(about))\n")
     Interrupt.wait {
-      Serve.reload(settings, keys, certificate, service.transfer)
+      Serve.reload(settings, keys, certificate, service.settings.transfer)
       observers.reopen()
     }
     Failure.writeError("Ending: no more requests are taken.\n")
@@ -181,11 +181,14 @@ struct Serve: ParsableCommand {
     _ settings: ServeConfiguration, _ keys: KeyRing?, _ certificate: TLSCertificate?, _ transfer: CacheTransfer?
   ) {
     do {
-      if let transfer, let file = settings.transfer.key {
-        transfer.replace(key: try secret(file, "--transfer-key"))
+      // All is read before anything is replaced.
+      let key = try transfer.flatMap { _ in try settings.transfer.key.map { try secret($0, "--transfer-key") } }
+      let ring: KeysConfiguration? = try keys.flatMap { _ in
+        try settings.keys.map { try ConfigurationLoader.load(file: $0) }
       }
-      if let keys, let file = settings.keys { keys.replace(try ConfigurationLoader.load(file: file)) }
       try certificate?.reload()
+      if let transfer, let key { transfer.replace(key: key) }
+      if let keys, let ring { keys.replace(ring) }
       Failure.writeError("Keys, limits and certificates were read again.\n")
     } catch {
       Failure.writeError("Not reloaded, what was in force stays: \(error)\n")

@@ -37,7 +37,8 @@ import Testing
     let trace = "0af7651916cd43dd8448eb211c80319c"
     let headers = [("x-request-id", "mine"), ("traceparent", "00-\(trace)-b7ad6b7169203331-01")]
     let reply = try await HTTPClient.shared.execute(
-      request("/v1/completions", #"{"prompt": "Hello", "max_tokens": 6, "n": 2, "ignore_eos": true}"#, headers), timeout: .seconds(30))
+      request("/v1/completions", #"{"prompt": "Hello", "max_tokens": 6, "n": 2, "ignore_eos": true}"#, headers),
+      timeout: .seconds(30))
     #expect(reply.headers.first(name: "x-request-id") == "mine")
     _ = try await reply.body.collect(upTo: 1 << 20)
     let bad = try await HTTPClient.shared.execute(request("/v1/completions", "{}"), timeout: .seconds(30))
