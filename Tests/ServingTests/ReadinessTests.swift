@@ -39,7 +39,7 @@ import Testing
     let engine = try InferenceEngine(
       pretrained.model, pretrained.weights(), tokenizer: tokenizer, ends: [], EngineConfiguration(),
       backend: CPUBackend(threads: 1, rowInvariant: true))
-    let service = APIService(engine, name: "tiny", template: nil, version: "1")
+    let service = APIService(engine, APISettings(name: "tiny", version: "1"))
     let server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
     func status(_ path: String) async throws -> Int {
       let request = HTTPClientRequest(url: "http://127.0.0.1:\(server.port)\(path)")
