@@ -138,10 +138,16 @@ extension Scheduler {
   /// The waiting request that goes first, if it goes before the running text at `index`: by a higher priority, or as there is
   /// none.
   private func next(before index: Int, _ plan: Plan) -> Text? {
-    // Behind the last there is nobody to give up anything.
-    guard plan.isOpen, index < running.count || plan.budget > 0 && running.count < limits.running,
-      let text = waiting.first(shares, adapted: plan.takesAdapters), !plan.preempted.contains(text.request.id),
-      index == running.count || text.request.priority > running[index].request.priority
+    guard plan.isOpen else { return nil }
+    if index < running.count {
+      // Asked before each running text: who of that priority goes first takes longer to find out.
+      guard let priority = waiting.priority(adapted: plan.takesAdapters), priority > running[index].request.priority
+      else { return nil }
+    } else if plan.budget <= 0 || running.count >= limits.running {
+      // Behind the last there is nobody to give up anything.
+      return nil
+    }
+    guard let text = waiting.first(shares, adapted: plan.takesAdapters), !plan.preempted.contains(text.request.id)
     else { return nil }
     return text
   }

@@ -34,10 +34,15 @@ struct WaitingQueue {
     return text
   }
 
+  /// The highest priority of those in lines.
+  func priority(adapted isAdapted: Bool) -> Int? {
+    isAdapted ? [bare.priority, adapted.priority].lazy.compactMap(\.self).max() : bare.priority
+  }
+
   /// The request in a line that goes first: by priority, then by how little its tenant was served, then by arrival.
   ///
   /// - Parameter adapted: whether those with adapters count.
-  func first(_ shares: TenantShares, adapted isAdapted: Bool = true) -> Scheduler.Text? {
+  func first(_ shares: TenantShares, adapted isAdapted: Bool) -> Scheduler.Text? {
     let bare = bare.first(shares)
     guard isAdapted, let adapted = adapted.first(shares) else { return bare.flatMap { texts[$0.id] } }
     guard let bare else { return texts[adapted.id] }
@@ -98,8 +103,10 @@ extension WaitingQueue {
 
     private var lines: [Int: [Int: Deque<Place>]] = [:]
 
+    var priority: Int? { lines.keys.max() }
+
     func first(_ shares: TenantShares) -> Head? {
-      guard let priority = lines.keys.max() else { return nil }
+      guard let priority else { return nil }
       return lines[priority]!.lazy.map { tenant, line in
         Head(priority: priority, served: shares[tenant], arrival: line[0].arrival, id: line[0].id)
       }.min { $0.goesBefore($1) }
