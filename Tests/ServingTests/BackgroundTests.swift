@@ -89,8 +89,8 @@ import Testing
   }
 
   @Test func whoCancelsEndsTheWork() async throws {
-    let server = try TestServer()
-    let long = Self.body.with(("max_output_tokens", 900), ("ignore_eos", true))
+    let server = try TestServer(context: 30_000)
+    let long = Self.body.with(("max_output_tokens", 29_000), ("ignore_eos", true))
     let id = try #require(try await server.post("/v1/responses", long)["id"]?.string)
     var status: JSONValue?
     for _ in 0..<500 where status != "in_progress" {

@@ -111,20 +111,16 @@ private let benchedGrammars: [(name: String, request: GrammarRequest)] = [
     "ambiguous expressions",
     .gbnf("root ::= e\ne ::= t | t op e | t e\nt ::= [a-z] t | [a-z] | \"(\" e \")\"\nop ::= [-+ ]?")
   ),
-  (
-    "many stacks",
-    .gbnf(
-      "root ::= x | y\nx ::= [a-z] root [a-z] | \"c\"\ny ::= [a-z] root [a-z] [a-z]? | \"c\"")
-  ),
+  ("many stacks", .gbnf("root ::= x | y\nx ::= [a-z] root [a-z] | \"c\"\ny ::= [a-z] root [a-z] [a-z]? | \"c\"")),
 ]
 
 /// Tokens as those of a trained tokenizer: their bytes.
 private func likelySpellings(_ count: Int) -> [[UInt8]] {
   let marks = [
     "\"", "{\"", "\":", "\": ", "\": \"", "\",", "\", \"", "\"}", "\"]", "},", "}, {", "[{", "}]", "}}", ", ", ": ",
-    " {", " [",
-    "],", "true", "false", "null", "\n", "\n\n", "  ", "    ", "\\n", "\\\"", "\\u", "()", ");", " (", "->", "==",
-    "...",
+    " {",
+    " [", "],", "true", "false", "null", "\n", "\n\n", "  ", "    ", "\\n", "\\\"", "\\u", "()", ");", " (", "->",
+    "==", "...",
   ]
   var spellings = (0...255).map { [UInt8($0)] } + marks.filter { $0.utf8.count > 1 }.map { Array($0.utf8) }
   for number in 0..<1000 { spellings.append(Array("\(number)".utf8)) }

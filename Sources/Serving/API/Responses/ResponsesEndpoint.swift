@@ -20,7 +20,7 @@ extension APIService {
     var conversation = Conversation()
     let owner = responder.caller?.name
     let previous = try echo.previous.map { (id) throws(APIError) -> StoredResponse in
-      guard let found = responses[id], found.owner == owner else {
+      guard let found = background[id]?.stored ?? responses[id], found.owner == owner else {
         throw APIError(
           .notFound, "There is no response '\(id)' here (any more).", parameter: "previous_response_id",
           code: "previous_response_not_found")
