@@ -60,13 +60,13 @@ struct LoadedModel {
     let files = FileManager.default
     guard files.fileExists(atPath: path) else {
       throw CommandError(
-        "There is no '\(path)'. Give --model a run's folder, a folder with config.json or a .gguf file.")
+        "There is no '\(path)'. Give a run's folder, a folder with config.json or a .gguf file.")
     }
     if path.namesGGUF || files.fileExists(atPath: path + "/config.json") { return path }
     let newest = CheckpointFolder(run: path).newest { Failure.writeError("warning: \($0)\n") }
     guard let newest else {
       throw CommandError(
-        "'\(path)' holds neither config.json nor a finished checkpoint. Give --model a run's folder after its first "
+        "'\(path)' holds neither config.json nor a finished checkpoint. Give a run's folder after its first "
           + "checkpoint, or a folder with config.json, model.safetensors and tokenizer.json.")
     }
     return newest.path

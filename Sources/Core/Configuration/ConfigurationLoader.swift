@@ -44,8 +44,9 @@ public enum ConfigurationLoader {
     do {
       data = try Data(contentsOf: URL(filePath: file))
     } catch {
-      throw ConfigurationError(
-        .cannotRead, "Cannot read the configuration file \(file). Check that it exists and is readable.", cause: error)
+      let code = ((error as? CocoaError)?.userInfo["NSUnderlyingError"] as? POSIXError)?.code.rawValue ?? EIO
+      let reason = FileError(cannot: "read", path: file, errorNumber: code)
+      throw ConfigurationError(.cannotRead, reason.message)
     }
     guard let text = String(validating: data, as: UTF8.self) else {
       throw ConfigurationError(.syntax, "The configuration file \(file) is not UTF-8 text. Save it as UTF-8.")
