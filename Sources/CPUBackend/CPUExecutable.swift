@@ -8,8 +8,9 @@ final class CPUExecutable: Executable {
   private let memory: CPUMemory
   /// Kernels by varying extent (0 where nothing varies), those that were run last at the end: only sizes differ, places do not.
   private var lowered: [(extent: Int, kernels: [Kernel])] = []
-  /// The most extents that are kept: texts being written come in few numbers, pieces of prompts in any.
-  private static let keptExtents = 64
+  /// How many extents are kept at least, and beyond that as many as have so many kernels in all, some MiB: with short prompts and
+  /// answers a step has another number of rows each time.
+  private static let (keptExtents, keptKernels) = (64, 1 << 15)
   private var scratchBytes = 0
 
   init(_ program: Program, engine: Engine) {
@@ -67,7 +68,8 @@ final class CPUExecutable: Executable {
     if let index = lowered.firstIndex(where: { $0.extent == extent }) {
       lowered.append(lowered.remove(at: index))
     } else {
-      if lowered.count == Self.keptExtents { memory.forget(extent: lowered.removeFirst().extent) }
+      let most = max(Self.keptExtents, Self.keptKernels / program.instructions.count)
+      if lowered.count == most { memory.forget(extent: lowered.removeFirst().extent) }
       lowered.append((extent, lower(extent: extent)))
     }
     return lowered.last!.kernels
