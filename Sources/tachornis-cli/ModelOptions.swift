@@ -68,11 +68,13 @@ struct WritingOptions: ParsableArguments {
     for notice in weights.notices { Failure.writeError("note: \(notice)\n") }
     var configuration = EngineConfiguration()
     (configuration.running, configuration.stepTokens, configuration.speculation) = (1, 512, drafting.method)
+    let adapter = try adapter.map { try LowRankAdapter(path: $0, for: loaded.pretrained) }
+    if let adapter { (configuration.adapterRank, configuration.adapterSlots) = (adapter.rank, 1) }
     let engine = try InferenceEngine(
       loaded.pretrained, weights, draft: try drafting.source(for: loaded.pretrained), tokenizer: loaded.tokenizer,
       ends: loaded.ends, configuration, storage: cache?.storage, backend: backend)
     let name = "adapter"
-    if let adapter { try engine.load(adapter: name, path: adapter) }
+    if let adapter { try engine.load(adapter, as: name) }
     return DraftingWriter(engine, adapter: adapter.map { _ in name })
   }
 }
@@ -81,8 +83,8 @@ struct WritingOptions: ParsableArguments {
 struct DraftingOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Draft tokens that the model then judges several at a time, which makes few texts faster and changes none: from the "
-        + "text itself (lookup), from other texts, too (suffix), by a smaller model or a head (draft), or by the model's own "
+      "Draft tokens that the model then judges several at a time, which makes few texts faster and changes none, but that "
+        + "they end where the context does: from the text itself (lookup), from other texts, too (suffix), by a smaller model or a head (draft), or by the model's own "
         + "layer for the token after the next (mtp).",
       valueName: "lookup|suffix|draft|mtp"))
   var speculation: SpeculationMethod?

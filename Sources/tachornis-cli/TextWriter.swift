@@ -6,6 +6,9 @@ import Synchronization
 
 /// What writes the texts of a command, one after another.
 protocol TextWriter {
+  /// Positions of a prompt and what is written behind it.
+  var context: Int { get }
+
   /// Continues a prompt by up to `count` tokens, or until an end is chosen.
   ///
   /// - Parameter receive: called with each token as it is chosen; false stops.
@@ -24,6 +27,8 @@ struct PlainWriter: TextWriter {
   let model: LoadedModel
   let generator: Generator
 
+  var context: Int { model.model.context }
+
   func takeDrafts() -> String? { nil }
 
   func write(
@@ -36,7 +41,8 @@ struct PlainWriter: TextWriter {
   }
 }
 
-/// Writes with the engine of `serve`, which drafts. A text ends where the model's context does.
+/// Writes with the engine of `serve`, which drafts. A text ends where the engine's context does: as much as the model's, or less
+/// where its cache holds less.
 final class DraftingWriter: TextWriter {
   private let engine: InferenceEngine
   private let adapter: String?
@@ -47,6 +53,8 @@ final class DraftingWriter: TextWriter {
   init(_ engine: InferenceEngine, adapter: String?) { (self.engine, self.adapter) = (engine, adapter) }
 
   deinit { engine.drain() }
+
+  var context: Int { engine.context }
 
   func takeDrafts() -> String? {
     let after = engine.statistics
@@ -64,10 +72,10 @@ final class DraftingWriter: TextWriter {
   ) throws -> [Int32] {
     guard prompt.count < engine.context else {
       throw CommandError(
-        "The prompt has \(prompt.count) tokens; with --speculation there is room for \(engine.context), prompt and answer. Leave "
+        "The prompt has \(prompt.count) tokens; with --speculation there is room for \(context), prompt and answer. Leave "
           + "--speculation out, or shorten the prompt.")
     }
-    var request = GenerationRequest(prompt: prompt, limit: min(count, engine.context - prompt.count))
+    var request = GenerationRequest(prompt: prompt, limit: min(count, context - prompt.count))
     (request.sampling, request.stream, request.constraint, request.adapter) = (sampling, stream, constraint, adapter)
     let events = Events()
     let id = engine.submit(request) { events.add($0) }
@@ -83,6 +91,7 @@ final class DraftingWriter: TextWriter {
         }
       case .ended: return result
       case .failed(let message), .impossible(let message): throw CommandError(message)
+      case .refused(.invalid(let message)): throw CommandError(message)
       case .refused(let refusal): throw CommandError("The engine does not take this: \(refusal).")
       case .started, .prompt, .state: continue
       }

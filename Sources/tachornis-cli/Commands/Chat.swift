@@ -72,8 +72,8 @@ struct Chat: ParsableCommand {
       let prompt = try template.render(
         messages: messages, tools: functions, addGenerationPrompt: true, variables: variables)
       let start = loaded.tokenizer.encode(prompt, specials: .recognized)
-      guard start.count < loaded.model.context else {
-        let problem = "The conversation has \(start.count) tokens and the model knows \(loaded.model.context)"
+      guard start.count < writer.context else {
+        let problem = "The conversation has \(start.count) tokens and there is room for \(writer.context)"
         guard isTerminal else { throw CommandError(problem + ".") }
         Failure.writeError(problem + ": say less, or /clear it.\n")
         messages.removeLast()
