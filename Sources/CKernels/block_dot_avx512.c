@@ -73,7 +73,6 @@ CK_WALKS(COLUMNS)
 bool ck_block_kernel_avx512(ck_block_format format, int64_t k, ck_block_kernel *kernel) {
   int64_t group = format.group == k ? 0 : format.group;
   kernel->rows = NULL;
-  if (!__builtin_cpu_supports("avx512vbmi")) return false;
 #define CHOOSE(name, kind_, group_, sub_, bytes_, head_, minimums_) \
   if (format.kind == kind_ && group == group_ && (head_ > 0) == (format.group > 0 && group == 0)) \
     kernel->rows = columns_##name;

@@ -81,7 +81,7 @@ static ck_block_kernel kernel_for(const ck_context *context, const ck_block_matm
   int sub = ck_block_layout_of(a->format).sub;
   for (int b = 0; b < CK_BLOCK_CLASSES; b++) kernel.places[b] = b * sub;
 #if defined(__x86_64__)
-  if (context->isa >= CK_AVX512 && context->vnni) {
+  if (context->isa >= CK_AVX512 && context->vnni && context->vbmi) {
     ck_block_kernel own;
     if (ck_block_kernel_avx512(a->format, a->k, &own)) return own;
   }

@@ -33,6 +33,7 @@ bool ck_has_bf16(void) { return has_avx512() && __builtin_cpu_supports("avx512bf
 bool ck_has_vnni(void) {
   return has_avx512() ? __builtin_cpu_supports("avx512vnni") : has_avx2() && __builtin_cpu_supports("avxvnni");
 }
+bool ck_has_vbmi(void) { return has_avx512() && __builtin_cpu_supports("avx512vbmi"); }
 
 static bool request_tiles(void) {
   __builtin_cpu_init();
@@ -89,6 +90,7 @@ bool ck_has_bf16(void) { return false; }
 bool ck_has_vnni(void) { return false; }
 #endif
 
+bool ck_has_vbmi(void) { return false; }
 bool ck_amx_request(void) { return false; }
 bool ck_isa_available(ck_isa isa) { return isa == CK_PORTABLE || isa == CK_NEON; }
 
@@ -96,6 +98,7 @@ bool ck_isa_available(ck_isa isa) { return isa == CK_PORTABLE || isa == CK_NEON;
 
 bool ck_has_bf16(void) { return false; }
 bool ck_has_vnni(void) { return false; }
+bool ck_has_vbmi(void) { return false; }
 bool ck_amx_request(void) { return false; }
 bool ck_isa_available(ck_isa isa) { return isa == CK_PORTABLE; }
 

@@ -24,7 +24,6 @@ public final class CPUBackend: Backend {
 
   public let threads: Int
   public let instructionSet: InstructionSet
-  private let isRowInvariant: Bool
   package let engine: Engine
 
   /// - Parameters:
@@ -45,14 +44,21 @@ public final class CPUBackend: Backend {
     if instructionSet == .amx { _ = ck_amx_request() }
     self.threads = threads
     self.instructionSet = instructionSet
-    isRowInvariant = rowInvariant
     engine = Engine(threads: threads, isa: instructionSet.kernels, spins: spins, rowInvariant: rowInvariant)
   }
 
   public var name: String { "cpu (\(instructionSet), \(threads) thread\(threads == 1 ? "" : "s"))" }
 
-  /// The number of threads changes nothing.
-  public var arithmetic: String { "cpu (\(instructionSet)\(isRowInvariant ? ", rows alone" : ""))" }
+  public var arithmetic: String { CPUBackend.arithmetic(of: engine.context.pointee) }
+
+  /// All that kernels are chosen by. The number of threads changes nothing.
+  package static func arithmetic(of context: ck_context) -> String {
+    let extensions = [
+      (context.bf16, "bf16"), (context.vnni, "vnni"), (context.vbmi, "vbmi"), (context.row_invariant, "rows alone"),
+    ]
+    let parts = [String(cString: ck_isa_name(context.isa))] + extensions.filter(\.0).map(\.1)
+    return "cpu (\(parts.joined(separator: ", ")))"
+  }
 
   /// The processors that this process may use.
   public static var processors: Int { ProcessInfo.processInfo.activeProcessorCount }
@@ -76,7 +82,8 @@ package final class Engine: @unchecked Sendable {
     let context = UnsafeMutablePointer<ck_context>.allocate(capacity: 1)
     context.initialize(
       to: ck_context(
-        pool: pool, isa: isa, bf16: ck_has_bf16(), vnni: ck_has_vnni(), row_invariant: rowInvariant))
+        pool: pool, isa: isa, bf16: ck_has_bf16(), vnni: ck_has_vnni(), vbmi: ck_has_vbmi(),
+        row_invariant: rowInvariant))
     self.context = UnsafePointer(context)
   }
 

@@ -229,6 +229,7 @@ int main(int count, char **arguments) {
   for (int native = 0; native < 2; native++) {
     tested.bf16 = native && ck_has_bf16();
     tested.vnni = native && ck_has_vnni();
+    tested.vbmi = native && ck_has_vbmi();
     test_matmul();
     test_attention();
     test_cross_entropy();

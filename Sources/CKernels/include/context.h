@@ -56,6 +56,7 @@ typedef struct {
   ck_isa isa;
   bool bf16;  // native bf16 dot products may be used (AVX512-BF16, or the Arm bf16 extension)
   bool vnni;  // native int8 dot products may be used (AVX512-VNNI, AVX-VNNI, or the Arm dotprod extension)
+  bool vbmi;  // bytes may be moved anywhere within a register (AVX512-VBMI)
   bool row_invariant;  // a row of a product has the same bits however many rows there are, at a cost (row_invariant.h)
 } ck_context;
 
@@ -64,6 +65,7 @@ ck_isa ck_isa_best(void);
 const char *ck_isa_name(ck_isa isa);
 bool ck_has_bf16(void);
 bool ck_has_vnni(void);
+bool ck_has_vbmi(void);
 // Asks the operating system for the AMX tile state (Linux: arch_prctl); true if tiles may be used from now on.
 bool ck_amx_request(void);
 

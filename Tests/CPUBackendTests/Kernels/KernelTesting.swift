@@ -16,7 +16,7 @@ func withContext<Result>(
 ) rethrows -> Result {
   let pool = ck_pool_create(Int32(threads), 1000)
   defer { ck_pool_destroy(pool) }
-  var context = ck_context(pool: pool, isa: isa, bf16: bf16, vnni: false, row_invariant: false)
+  var context = ck_context(pool: pool, isa: isa, bf16: bf16, vnni: false, vbmi: false, row_invariant: false)
   return try body(&context)
 }
 
