@@ -31,6 +31,10 @@ extension HTTPClient {
       tlsConfiguration: try WorkerTrust.configuration(authority: authority),
       timeout: HTTPClient.Configuration.Timeout(connect: .seconds(2), read: patience))
     configuration.httpVersion = .http1Only
+    // Keys are for whom they were sent to, not for wherever that one points.
+    configuration.redirectConfiguration = .disallow
+    // A question may wait long for its answer; others are not to wait behind it.
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096
     // Who does not listen is not there: others are asked instead.
     configuration.connectionPool.retryConnectionEstablishment = false
     return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
