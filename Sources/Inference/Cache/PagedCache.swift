@@ -209,6 +209,17 @@ struct PagedCache {
     tree.match(root, tokens, limit: tokens.count).map(tree.block)
   }
 
+  /// A table that holds none of a text's blocks yet.
+  mutating func hold(_ root: PrefixTree.Root) -> Table { Table(tree.hold(root)) }
+
+  /// Adds to a table that was begun with `hold` the blocks behind its last that others have computed.
+  mutating func follow(_ tokens: [Int32], in table: inout Table) {
+    while let coming = next(tokens, table), let node = tree.child(coming.parent, coming.tokens) {
+      tree.hold(node)
+      table.share(node, tree.block(node))
+    }
+  }
+
   /// Takes blocks that were computed elsewhere: as those of a text that has computed them.
   ///
   /// - Parameters:

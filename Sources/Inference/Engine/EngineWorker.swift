@@ -52,6 +52,8 @@ final class EngineWorker {
   private let tokenizer: any Tokenizer
   private let ends: Set<Int32>
   private var active: [InferenceEngine.ID: Active] = [:]
+  /// The blocks of texts that other engines are given.
+  private var given: [InferenceEngine.ID: PagedCache.Table] = [:]
   /// Ends that receivers are not yet told of: whoever knows of one shall find it in the statistics.
   private var untold: [(receiver: InferenceEngine.Receiver, end: GenerationEnd)] = []
   private let workspace = SamplingWorkspace()
@@ -161,10 +163,17 @@ final class EngineWorker {
   /// How many blocks of a text's beginning are in the cache.
   func known(_ text: MovedText) -> Int { scheduler.cache.known(text.tokens, text.root).count }
 
-  /// Copies of a text's blocks that are in the cache.
-  func blocks(_ range: Range<Int>, of text: MovedText) -> [[UInt8]] {
-    let known = scheduler.cache.known(text.tokens, text.root)
-    return known[range.clamped(to: 0..<known.count)].map { runner.memory.read($0) }
+  /// Copies of a text's blocks that are in the cache, where all that are there stay for the request that has it read.
+  func blocks(_ range: Range<Int>, of text: MovedText, for id: InferenceEngine.ID) -> [[UInt8]] {
+    var table = given.removeValue(forKey: id) ?? scheduler.cache.hold(text.root)
+    scheduler.cache.follow(text.tokens, in: &table)
+    given[id] = table
+    return table.blocks[range.clamped(to: 0..<table.blocks.count)].map { runner.memory.read($0) }
+  }
+
+  /// Lets the blocks of a text go that are held for being given.
+  func letGo(_ id: InferenceEngine.ID) {
+    if let table = given.removeValue(forKey: id) { scheduler.cache.end(table) }
   }
 
   /// Puts a text's blocks into the cache.
@@ -203,6 +212,8 @@ final class EngineWorker {
   func step() {
     let (step, actions) = scheduler.plan(at: clock.seconds)
     perform(actions)
+    // Nobody waits for engines that are slow to take what they are given.
+    if step == nil, !scheduler.isIdle { for id in Array(given.keys) { letGo(id) } }
     for (slot, id) in step?.placed ?? [] { runner.place(active[id]!.adapter!, in: slot) }
     if let step { compute(step) }
     note()

@@ -1,8 +1,9 @@
 // Blocks of the cache for other engines and from them, so that one engine reads a prompt and another goes on from it: prefill and
 // decode apart, as in Splitwise (Patel et al., 2023, arXiv:2311.18677) and DistServe (Zhong et al., 2024, arXiv:2401.09670).
 //
-// An engine gives blocks away while it reads, between its steps; those that it is given stand in its prefix tree as if it had
-// computed them, and go when there is no room.
+// An engine gives blocks away while it reads, between its steps, and holds those of a text until all are given, or until others could
+// not go on without the room; those that it is given stand in its prefix tree as if it had computed them, and go when there is no
+// room.
 //
 // Invariant: a text's bits do not depend on who read its prompt: blocks move only between engines of one form.
 
@@ -32,7 +33,7 @@ extension InferenceEngine {
   ///   - request: whose `prompt` and `salt` are the text's.
   ///   - most: blocks that are handed out at a time.
   ///   - give: returns false if nobody wants more.
-  /// - Returns: why there are not all of them; nil: there are, or nobody wanted more.
+  /// - Returns: why there are not all of them; nil: there are, or nobody wanted more, or the task was cancelled.
   package func read(
     _ request: GenerationRequest, from first: Int, most: Int, give: ([[UInt8]]) async -> Bool
   ) async -> GenerationEvent? {
@@ -48,13 +49,16 @@ extension InferenceEngine {
       default: break
       }
     }
-    defer { cancel(id) }
+    defer {
+      cancel(id)
+      _ = enqueue { $0.letGo(id) }
+    }
     var next = first
-    while next < text.tokens.count / form.tokens {
+    while next < text.tokens.count / form.tokens && !Task.isCancelled {
       // What is copied behind the end is all that there will be.
       let end = last.event.withLock { $0 }
       let range = next..<(next + most)
-      guard let blocks = await perform({ $0.blocks(range, of: text) }) else { return .refused(.stopping) }
+      guard let blocks = await perform({ $0.blocks(range, of: text, for: id) }) else { return .refused(.stopping) }
       if blocks.isEmpty {
         if let end { return end }
         continue
