@@ -55,9 +55,10 @@ public final class APIService: Sendable {
   /// Says no to /ready from now on, and ends when all requests have.
   public func drain() {
     draining.withLock { $0 = true }
+    // What waits for blocks is with the engine before that closes.
+    settings.transfer?.stop()
     writer?.drain()
     encoder?.drain()
-    settings.transfer?.close()
   }
 
   /// The server is being stopped: balancers are to send nothing more.

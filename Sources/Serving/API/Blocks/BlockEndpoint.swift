@@ -51,7 +51,7 @@ extension APIService {
       responder.begin(contentType: "application/octet-stream")
       responder.write(ByteBuffer(bytes: BlockStreamReader.head(form, first: first)))
     }
-    let most = max(1, CacheTransfer.piece / max(1, form.bytes))
+    let most = max(1, CacheTransfer.givenPiece / max(1, form.bytes))
     let problem = await engine.read(reading, from: first, most: most) { blocks in
       if next == first { begin() }
       var bytes = ByteBuffer()

@@ -8,6 +8,7 @@
 internal import AsyncHTTPClient
 internal import Core
 internal import Crypto
+internal import Dispatch
 internal import Inference
 internal import NIOCore
 internal import NIOHTTP1
@@ -17,8 +18,9 @@ internal import Synchronization
 package final class CacheTransfer: Sendable {
   /// Of requests: where the prompt is to be read, and the key.
   static let (workerHeader, keyHeader) = ("x-prefill-worker", "x-transfer-key")
-  /// Bytes of blocks that are copied at a time, between two steps of the engine.
-  static let piece = 4 << 20
+  /// Bytes of blocks that are copied at a time, between two steps of the engine: out of it as many as it may compute in a step, and
+  /// into it so many that its streams are late by some milliseconds.
+  static let (givenPiece, takenPiece) = (64 << 20, 32 << 20)
 
   struct Counts {
     var outcomes: [PrefillOutcome: Int] = [:]
@@ -32,6 +34,9 @@ package final class CacheTransfer: Sendable {
   private let key: Mutex<String>
   private let client: HTTPClient
   private let counted = Mutex(Counts())
+  /// Requests that are to be submitted when their blocks are here, or when the server is being stopped.
+  private let waiting = Mutex((tasks: [UInt64: Task<Void, Never>](), next: UInt64(0), isStopped: false))
+  private let waits = DispatchGroup()
   private let clock = MonotonicClock()
 
   /// - Parameters:
@@ -46,8 +51,43 @@ package final class CacheTransfer: Sendable {
   /// Takes another key from now on; blocks that are under way go on.
   package func replace(key new: String) { key.withLock { $0 = new } }
 
-  /// Ends connections; nothing is fetched from here on.
-  func close() { try? client.syncShutdown() }
+  /// Does something with blocks, and then what follows on it; the latter alone from `stop` on.
+  ///
+  /// - Returns: what ends the former.
+  func wait(
+    for work: @escaping @Sendable () async -> Void, then next: @escaping @Sendable () -> Void
+  ) -> @Sendable () -> Void {
+    let task = waiting.withLock { waiting -> Task<Void, Never>? in
+      if waiting.isStopped { return nil }
+      let id = waiting.next
+      waiting.next += 1
+      waits.enter()
+      let task = Task {
+        await work()
+        next()
+        self.waiting.withLock { $0.tasks[id] = nil }
+        self.waits.leave()
+      }
+      waiting.tasks[id] = task
+      return task
+    }
+    guard let task else {
+      next()
+      return {}
+    }
+    return { task.cancel() }
+  }
+
+  /// Fetches nothing from here on, and returns when all requests that waited for blocks have gone on.
+  func stop() {
+    let tasks = waiting.withLock { waiting in
+      waiting.isStopped = true
+      return Array(waiting.tasks.values)
+    }
+    for task in tasks { task.cancel() }
+    waits.wait()
+    try? client.syncShutdown()
+  }
 
   var counts: Counts { counted.withLock { $0 } }
   func gave(_ blocks: Int) { counted.withLock { $0.given += blocks } }
@@ -108,17 +148,23 @@ package final class CacheTransfer: Sendable {
       next += waiting.count
       return true
     }
-    var outcome = PrefillOutcome.moved
+    var (outcome, hasBegun) = (PrefillOutcome.moved, false)
     do {
       // How long it takes follows from the prompt and from the queue there; only silence ends it.
       let reply = try await client.execute(question, deadline: .distantFuture)
       guard reply.status == .ok else {
-        return (reply.status == .tooManyRequests || reply.status == .serviceUnavailable ? .busy : .unusable, 0)
+        switch reply.status {
+        case .tooManyRequests, .serviceUnavailable: return (.busy, 0)
+        // It is well, but has no room for a text of this length.
+        case .badRequest: return (.needless, 0)
+        default: return (.unusable, 0)
+        }
       }
+      hasBegun = true
       var reader = BlockStreamReader(text.keys(blockSize: form.tokens)[first...], first: first, form: form)
       for try await bytes in reply.body {
         waiting += try reader.read(bytes.readableBytesView)
-        if waiting.count * form.bytes >= Self.piece, await !adopt() { return (.full, next - first) }
+        if waiting.count * form.bytes >= Self.takenPiece, await !adopt() { return (.full, next - first) }
       }
       try reader.finish()
     } catch BlockStreamError.otherForm {
@@ -126,7 +172,9 @@ package final class CacheTransfer: Sendable {
     } catch is BlockStreamError {
       outcome = .damaged
     } catch {
-      outcome = .unreachable
+      // Before the first byte, silence is a queue.
+      let isQueue = !hasBegun && error as? HTTPClientError == .readTimeout
+      outcome = isQueue || Task.isCancelled ? .busy : .unreachable
     }
     // What came whole before something went wrong is good.
     if await !adopt() { outcome = .full }

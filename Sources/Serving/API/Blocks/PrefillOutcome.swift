@@ -4,13 +4,13 @@
 package enum PrefillOutcome: String, Sendable, CaseIterable {
   /// They came, or as many as there were.
   case moved
-  /// There was nothing to be fetched, or it is a request whose blocks do not move.
+  /// There was nothing to be fetched, or it is a request whose blocks do not move, or one that the other worker has no room for.
   case needless
   /// There was no room for them.
   case full
-  /// The other worker has too much to do, or is being stopped.
+  /// The other worker has too much to do, or one of the two is being stopped.
   case busy
-  /// The other worker did not answer, or not to the end.
+  /// The other worker could not be asked, or did not answer to the end.
   case unreachable
   /// It has another model, another kind of cache or another key.
   case unusable

@@ -47,11 +47,11 @@ final class TextAnswer: Sendable {
 
   /// - Parameters:
   ///   - texts: one for each choice.
-  ///   - fetch: what is waited for before, given the first of them.
+  ///   - fetch: given the first of them, has what follows done when its blocks are here; returns what ends the wait.
   static func begin(
     _ texts: [GenerationRequest], _ request: TextRequest, _ format: any AnswerFormat, _ engine: InferenceEngine,
     _ metrics: ServiceMetrics, _ responder: any AnswerChannel,
-    fetch: (@Sendable (GenerationRequest) async -> Void)? = nil
+    fetch: ((GenerationRequest, _ next: @escaping @Sendable () -> Void) -> @Sendable () -> Void)? = nil
   ) {
     let answer = TextAnswer(texts, request, format, engine, metrics, responder)
     if let error = answer.caller?.problem(with: texts) { return answer.give(error) }
@@ -60,12 +60,9 @@ final class TextAnswer: Sendable {
       answer.submit(texts)
       return responder.whenGone { answer.cancel() }
     }
-    let task = Task {
-      await fetch(answer.owned(texts[0]))
-      answer.submit(texts)
-    }
+    let endWait = fetch(answer.owned(texts[0])) { answer.submit(texts) }
     responder.whenGone {
-      task.cancel()
+      endWait()
       answer.cancel()
     }
   }

@@ -71,14 +71,18 @@ extension APIService {
   /// Fetches the prompt's blocks from the worker that the router has named, if it has; of answers that somebody waits for.
   private func fetch(
     _ request: TextRequest, _ engine: InferenceEngine, _ channel: any AnswerChannel
-  ) -> (@Sendable (GenerationRequest) async -> Void)? {
+  ) -> ((GenerationRequest, @escaping @Sendable () -> Void) -> @Sendable () -> Void)? {
     guard let transfer = settings.transfer, let responder = channel as? HTTPResponder,
       let worker = responder.prefillWorker
     else { return nil }
     let isOne = request.prompts.count == 1 && request.fields.adapter == nil && request.fields.promptScores == nil
-    return { text in
-      let outcome = isOne ? await transfer.fetch(text, from: worker, into: engine) : .needless
-      responder.add(headers: [(PrefillOutcome.header, outcome.rawValue)])
+    return { text, next in
+      transfer.wait {
+        let outcome = isOne ? await transfer.fetch(text, from: worker, into: engine) : .needless
+        responder.add(headers: [(PrefillOutcome.header, outcome.rawValue)])
+      } then: {
+        next()
+      }
     }
   }
 }
