@@ -77,10 +77,16 @@ public struct RouteConfiguration: Configuration {
       prefillWorkers.isEmpty || transferKey != nil, "transferKey", "null",
       "must be given with prefillWorkers: a file with the key of the workers' own --transfer-key")
     check(
-      Set(workers).isDisjoint(with: prefillWorkers), "prefillWorkers", "\(prefillWorkers)", "must not be among workers")
+      Set(sources(workers)).isDisjoint(with: sources(prefillWorkers)), "prefillWorkers", "\(prefillWorkers)",
+      "must not be among workers")
     check(
       (tlsCertificate == nil) == (tlsKey == nil), "tlsKey", tlsKey ?? "null",
       "must be given with tlsCertificate, and only with it")
+  }
+
+  /// However their addresses are spelled; those that are none are reported when they are used.
+  private func sources(_ texts: [String]) -> [WorkerSource] {
+    texts.compactMap { try? WorkerSource($0, api: kubernetes.api, token: kubernetes.token) }
   }
 
   /// What decisions depend on.

@@ -20,6 +20,9 @@ package struct RouterSettings: Sendable {
   package var missWeight = 3.0
   /// Blocks of a prompt that are to be read from which on they are read on a worker that is there for it.
   package var prefillBlocks = 32
+  /// What is to be read on such a worker, this prompt included, against what the worker that answers would have to read itself: at
+  /// most so many times as much, else it reads. More than one, as those that answer have better to do.
+  package var prefillShare = 2.0
   package var seed: UInt64 = 0
 
   package init() {}
@@ -46,6 +49,7 @@ package struct Router: Sendable {
   package typealias RequestID = UInt64
 
   package enum Event: Sendable {
+    /// Nothing changes if it is there with another role: it is to be removed before.
     case added(WorkerAddress, WorkerRole = .decode)
     /// No more requests go there; those that are there end.
     case removed(WorkerAddress)
@@ -125,9 +129,11 @@ package struct Router: Sendable {
   package mutating func handle(_ event: Event, at now: Double) -> [Action] {
     switch event {
     case .added(let address, let role):
-      if let place = place(address), workers[place].role == role {
-        workers[place].isLeaving = false
-      } else if place(address) == nil {
+      if let place = place(address) {
+        // Who comes back may have another task; what it has still to answer ends.
+        guard workers[place].isLeaving else { break }
+        (workers[place].role, workers[place].isLeaving) = (role, false)
+      } else {
         workers.append(RouterWorker(address, role, settings))
       }
     case .removed(let address):
@@ -199,14 +205,16 @@ package struct Router: Sendable {
     return .send(id, to: routed.worker, resumable: workers[place].resumes, prefill: routed.prefill?.worker)
   }
 
-  /// The worker on which a prompt is read, if it is worth while to move its blocks.
+  /// The worker on which a prompt is read, if it is worth while to move its blocks, and reading there is not much longer.
   private func prefill(
     _ request: RoutedRequest, missing: Int, for worker: RouterWorker, at now: Double
   ) -> Int? {
     // Only this project's own server goes on with answers of others, or with their prompts.
     guard request.isText, missing >= settings.prefillBlocks, worker.resumes else { return nil }
     let readers = workers.indices.filter { workers[$0].role == .prefill && workers[$0].answers(request, at: now) }
-    return readers.min { cost(workers[$0], request) < cost(workers[$1], request) }
+    guard let reader = readers.min(by: { cost(workers[$0], request) < cost(workers[$1], request) }) else { return nil }
+    let there = workers[reader].unread + request.keys.count - workers[reader].prefixes.known(request.keys)
+    return Double(there) <= settings.prefillShare * Double(worker.unread + missing) ? reader : nil
   }
 
   private mutating func prefilled(_ id: RequestID, _ outcome: PrefillOutcome, at now: Double) {

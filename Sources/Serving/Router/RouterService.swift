@@ -78,7 +78,12 @@ package final class RouterService: Sendable {
   // MARK: Workers
 
   package var workers: [RouterWorker] { router.withLock { $0.workers } }
-  package func add(_ address: WorkerAddress, _ role: WorkerRole = .decode) { decide(.added(address, role)) }
+  /// - Returns: whether it is there in this role now.
+  @discardableResult
+  package func add(_ address: WorkerAddress, _ role: WorkerRole = .decode) -> Bool {
+    decide(.added(address, role))
+    return workers.contains { $0.address == address && $0.role == role && !$0.isLeaving }
+  }
   package func remove(_ address: WorkerAddress) {
     decide(.removed(address))
     models.withLock { $0[address] = nil }
@@ -207,10 +212,9 @@ package final class RouterService: Sendable {
       if role == .prefill && keys.transfer == nil {
         throw fields.wrong("role", "prefill needs a router with --transfer-key")
       }
-      if let known = workers.first(where: { $0.address == address }), known.role != role {
-        throw fields.wrong("role", "is \(known.role.rawValue) for this worker; remove it first")
+      guard add(address, role) else {
+        throw fields.wrong("role", "is not that of this worker so far; remove it first")
       }
-      add(address, role)
     } else if workers.contains(where: { $0.address == address }) {
       remove(address)
     } else {

@@ -53,7 +53,7 @@ package struct RouterWorker: Sendable {
   package enum Health: String, Sendable { case unknown, ready, down }
 
   package let address: WorkerAddress
-  package let role: WorkerRole
+  package internal(set) var role: WorkerRole
   package internal(set) var health = Health.unknown
   package internal(set) var breaker: CircuitBreaker
   /// The names of models and adapters that it answers to; nil: not known yet.

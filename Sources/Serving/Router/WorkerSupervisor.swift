@@ -52,21 +52,35 @@ package final class WorkerSupervisor: Sendable {
     }
   }
 
+  /// A worker in a role.
+  private struct Member: Hashable {
+    let address: WorkerAddress
+    let role: WorkerRole
+  }
+
   package func stop() { isStopped.store(true, ordering: .relaxed) }
 
   /// Looks for workers here from now on. Those that are found no more end what they have.
   package func replace(_ groups: [WorkerGroup]) { self.groups.withLock { $0 = groups } }
 
+  /// - Parameter found: of each group, those that the router has taken.
   private func look(_ found: inout [WorkerGroup: Set<WorkerAddress>]) {
+    func members(_ groups: [WorkerGroup: Set<WorkerAddress>]) -> Set<Member> {
+      Set(groups.flatMap { group, addresses in addresses.map { Member(address: $0, role: group.role) } })
+    }
+    let groups = groups.withLock { $0 }
     var now: [WorkerGroup: Set<WorkerAddress>] = [:]
-    for group in groups.withLock({ $0 }) {
+    for group in groups {
       // Where nothing can be found out, what was known stays.
       now[group] = group.source.addresses(clients.kubernetes) ?? found[group] ?? []
     }
-    let here = Set(now.values.joined())
-    for address in Set(found.values.joined()).subtracting(here) { service.remove(address) }
-    for (group, addresses) in now {
-      for address in addresses.subtracting(found[group] ?? []) { service.add(address, group.role) }
+    let before = members(found)
+    // Who changes its role goes before it comes.
+    for member in before.subtracting(members(now)) { service.remove(member.address) }
+    for group in groups {
+      now[group] = now[group]!.filter {
+        before.contains(Member(address: $0, role: group.role)) || service.add($0, group.role)
+      }
     }
     found = now
     var headers: [(String, String)] = []
