@@ -20,7 +20,7 @@ import Testing
     let serve = ["serve", "--model", model.path, "--name", "tiny", "--transfer-key", key, "--threads", "1"]
     let (writer, answers) = try start(place, serve)
     let (reader, reads) = try start(place, serve)
-    defer { for tool in [writer, reader] { tool.send(2) } }
+    defer { reader.send(2) }
     let settings = """
       { workers: ["\(answers)"], prefillWorkers: ["\(reads)"], transferKey: "\(key)", prefillTokens: 64 }
       """
@@ -39,9 +39,12 @@ import Testing
     _ = try place.write("{ workers: 7 }".utf8, to: "route.json5")
     router.send(1)
     usleep(300_000)
-    _ = try place.write(settings.replacing(reads, with: "http://127.0.0.1:1").utf8, to: "route.json5")
+    // Now the one that read answers, and the one that answered is gone.
+    _ = try place.write("{ workers: [\"\(reads)\"] }".utf8, to: "route.json5")
     router.send(1)
     usleep(500_000)
+    writer.send(2)
+    _ = writer.wait(seconds: 20)
     let second = try load()
     #expect(second.code == 0 && !second.showsCrash, "\(second)")
     router.send(2)

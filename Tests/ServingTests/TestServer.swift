@@ -22,6 +22,7 @@ struct TestServer {
     """
 
   private let tiny: TinyModel?
+  let service: APIService
   let server: HTTPServer
   /// Nil: it writes no texts.
   let engine: InferenceEngine?
@@ -29,15 +30,18 @@ struct TestServer {
   /// - Parameters:
   ///   - seed: of the model's weights.
   ///   - transfer: its blocks move with this.
+  ///   - mostTokens: of a text; as many as the model takes if nil.
   init(
     template: String? = plainTemplate, family: StreamFamily? = nil, context: Int = 1024, poolsLastToken: Bool = false,
     allowsAdapterLoading: Bool = true, observer: (any EventSink<ServiceEvent>)? = nil, seed: UInt64 = 5,
-    threads: Int = 2, transfer: CacheTransfer? = nil, certificate: TLSCertificate? = nil
+    threads: Int = 2, transfer: CacheTransfer? = nil, certificate: TLSCertificate? = nil,
+    mostTokens: Int? = nil
   ) throws {
     let tiny = try TinyModel(context: context, seed: seed)
     self.tiny = tiny
     var configuration = EngineConfiguration()
     (configuration.running, configuration.stepTokens, configuration.blockSize) = (8, 64, 4)
+    configuration.context = mostTokens
     let engine = try InferenceEngine(
       PretrainedModel(path: tiny.path), configuration, movesBlocks: transfer != nil,
       backend: CPUBackend(threads: threads, rowInvariant: true))
@@ -46,7 +50,7 @@ struct TestServer {
     (settings.family, settings.poolsLastToken) = (family, poolsLastToken)
     (settings.allowsAdapterLoading, settings.transfer) = (allowsAdapterLoading, transfer)
     if let observer { (settings.observer, settings.recordsRequests) = (observer, true) }
-    let service = APIService(engine, settings)
+    service = APIService(engine, settings)
     server = try HTTPServer(
       host: "127.0.0.1", port: 0, loops: 1, certificate: certificate, handle: service.handle)
     while !engine.isReady { _ = DispatchSemaphore(value: 0).wait(timeout: .now() + 0.001) }
@@ -54,7 +58,7 @@ struct TestServer {
 
   /// A server with an encoder instead.
   init(pooling engine: PoolingEngine) throws {
-    let service = APIService(nil, encoder: engine, APISettings(name: "tiny", version: "1.2.3"))
+    service = APIService(nil, encoder: engine, APISettings(name: "tiny", version: "1.2.3"))
     (tiny, self.engine) = (nil, nil)
     server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
   }

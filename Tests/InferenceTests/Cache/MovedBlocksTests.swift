@@ -1,6 +1,7 @@
 // One engine reads, another goes on: the text is that of one alone.
 
 import CPUBackend
+import Dispatch
 import Inference
 import Models
 import Support
@@ -124,6 +125,68 @@ import Testing
       Issue.record("\(String(describing: stopped))")
       return
     }
+  }
+
+  @Test func whoeverLeavesBeforeTheFirstBlockIsNotWaitedFor() async throws {
+    // Another text has the only place, and keeps it.
+    let reader = try engine { $0.running = 1 }
+    var long = GenerationRequest(prompt: [1, 2, 3], limit: 120)
+    long.sampling.ignoreEnd = true
+    let started = AsyncStream<Void>.makeStream()
+    let id = reader.submit(long) { event in
+      switch event {
+      case .started: started.continuation.finish()
+      // It takes more than two seconds.
+      case .token: _ = DispatchSemaphore(value: 0).wait(timeout: .now() + 0.02)
+      default: break
+      }
+    }
+    for await _ in started.stream {}
+    let reading = Task { await reader.read(Self.request(), from: 0, most: 4) { _ in true } }
+    try await Task.sleep(for: .milliseconds(50))
+    reading.cancel()
+    #expect(await reading.value == nil)
+    for _ in 0..<100 where reader.statistics.waiting > 0 { try await Task.sleep(for: .milliseconds(5)) }
+    #expect(reader.statistics.waiting == 0 && reader.statistics.running == 1, "the other text goes on")
+    reader.cancel(id)
+  }
+
+  @Test func blocksThatAreGivenStay() async throws {
+    let request = Self.request()
+    let (expected, text) = await blocks(try engine(), of: request)
+    let reader = try engine(blocks: 16)
+    var reading = request
+    reading.prompt = text.tokens
+    let got = Collected()
+    let problem = await reader.read(reading, from: 0, most: 2) { blocks in
+      got.blocks += blocks
+      // Each of these needs six of sixteen blocks.
+      for number in 0..<3 {
+        let tokens = (0..<20).map { Int32(($0 * 3 + got.blocks.count * 5 + number + 11) % 90) }
+        _ = await reader.answers([GenerationRequest(prompt: tokens, limit: 4)])
+      }
+      return true
+    }
+    #expect(problem == nil && got.blocks == expected)
+    // Then they are let go: somebody else has all of the cache.
+    #expect(await reader.answers([GenerationRequest(prompt: (0..<60).map { Int32($0) }, limit: 4)])[0].end != nil)
+    #expect(await reader.known(text) == 0)
+  }
+
+  @Test func blocksThatAreGivenMakeWayWhereNothingElseGoesOn() async throws {
+    let reader = try engine(blocks: 16)
+    let got = Collected()
+    let problem = await reader.read(Self.request(), from: 0, most: 2) { blocks in
+      got.blocks += blocks
+      let answer = await reader.answers([GenerationRequest(prompt: (0..<60).map { Int32($0) }, limit: 4)])[0]
+      #expect(answer.end != nil)
+      return true
+    }
+    guard case .ended? = problem else {
+      Issue.record("\(String(describing: problem))")
+      return
+    }
+    #expect(got.blocks.count == 2)
   }
 
   @Test func blocksReachTheDisk() async throws {

@@ -80,14 +80,13 @@ import Testing
     // With another number of threads: its blocks have the same bits.
     let reader = try TestServer(threads: 1, transfer: Self.transfer())
     let router = try router(prefill: [reader.server.port])
-    for (number, (path, body)) in Self.requests(1).enumerated() {
+    for (number, path) in Self.requests(1).map(\.path).enumerated() {
       // A prompt of its own each, so that all of it is to be read.
       let own = Self.requests(10 + number)[number].body
       let (read, cached) = (reader.engine!.statistics.read, writer.engine!.statistics.cached)
       try await expectSame(router, path, own, path)
       #expect(reader.engine!.statistics.read - read >= 500, "\(path) was read there")
       #expect(writer.engine!.statistics.cached - cached >= 500, "\(path) was not read here")
-      _ = body
     }
     #expect(try await count(router, .moved) == 5)
     // What is known here is not sent elsewhere.
@@ -202,7 +201,9 @@ import Testing
       $0.decisions.prefillBlocks = 2
     }
     try await expectSame(router, "/v1/completions", Self.requests(80)[0].body, "silence")
-    #expect(try await count(router, .unreachable) == 1)
+    // It may have much to do: that is no illness.
+    #expect(try await count(router, .busy) == 1)
+    #expect(router.service.workers.allSatisfy { $0.failures == 0 })
   }
 
   @Test func blocksAreForWhoeverHasTheKey() async throws {

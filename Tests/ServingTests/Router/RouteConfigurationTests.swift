@@ -46,5 +46,8 @@ import Testing
       #expect(text.contains("  \(name)"), "\(name) in \(text)")
     }
     #expect(problems(["workers=[\"a:1\"]"]) == "")
+    // However it is spelled, a worker has one role.
+    let twice = problems(["transferKey=t", "workers=[\"a:1\"]", "prefillWorkers=[\"http://a:1/\"]"])
+    #expect(twice.contains("must not be among workers"))
   }
 }

@@ -153,6 +153,24 @@ import Testing
     #expect(router.handle(.arrived(999, RoutedRequest(model: "m")), at: 13) == [.refuse(999, .noWorker)])
   }
 
+  @Test func readingElsewhereIsNotMuchLonger() {
+    var router = Self.router(1) { $0.prefillBlocks = 10 }
+    _ = router.handle(.added(Self.address(8), .prefill), at: 0)
+    _ = router.handle(.probed(Self.address(8), (["m"], true)), at: 0)
+    func reader(_ id: UInt64, _ count: Int) -> Int? {
+      let keys = PrefixKeys.keys(of: (0..<count).map { id * 1000 + UInt64($0) })
+      let request = RoutedRequest(model: "m", keys: keys, isText: true)
+      if case .send(_, _, _, let reader)? = router.handle(.arrived(id, request), at: 0).first { return reader?.port }
+      return nil
+    }
+    // 20 there against 20 here, then 40 against 20; then 60 would be more than twice as much.
+    #expect(reader(1, 20) == 8 && reader(2, 20) == 8 && reader(3, 20) == nil)
+    // Now 20 wait here, too: 60 against 40, then 80.
+    #expect(reader(4, 20) == 8 && reader(5, 20) == 8 && reader(6, 20) == nil)
+    for id in 1...6 as ClosedRange<UInt64> { _ = router.handle(.ended(id), at: 1) }
+    #expect(reader(7, 20) == 8)
+  }
+
   @Test func failuresGoElsewhereAndOpenTheBreaker() {
     var router = Self.router(2, .roundRobin) { $0.breaker.pause = 10 }
     var id: UInt64 = 0
@@ -206,6 +224,20 @@ import Testing
     #expect(router.handle(.arrived(3, RoutedRequest()), at: 0) == [.refuse(3, .noWorker)])
     _ = router.handle(.probed(Self.address(2), (["m"], false)), at: 0)
     #expect(Self.place(router.handle(.arrived(4, RoutedRequest()), at: 0)) == 2)
+  }
+
+  @Test func rolesChangeOnlyByWayOfRemoval() {
+    var router = Self.router(1)
+    #expect(Self.place(router.handle(.arrived(1, RoutedRequest()), at: 0)) == 1)
+    _ = router.handle(.added(Self.address(1), .prefill), at: 0)
+    #expect(router.workers.map(\.role) == [.decode])
+    // It has still to answer, and comes back at once in its new role.
+    _ = router.handle(.removed(Self.address(1)), at: 0)
+    _ = router.handle(.added(Self.address(1), .prefill), at: 0)
+    #expect(router.workers.map(\.role) == [.prefill] && router.workers[0].active == 1 && !router.workers[0].isLeaving)
+    #expect(router.handle(.arrived(2, RoutedRequest()), at: 0) == [.refuse(2, .noWorker)])
+    _ = router.handle(.ended(1), at: 0)
+    #expect(router.workers.map(\.active) == [0])
   }
 
   /// Whatever happens in whatever order, loads are what requests add up to.

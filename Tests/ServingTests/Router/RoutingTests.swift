@@ -173,6 +173,30 @@ import Testing
     #expect(try await front.send("GET", "/workers", key: "another").status == 200)
   }
 
+  @Test func rolesAreReplaced() async throws {
+    // Nobody needs to be there.
+    let front = try TestRouter([1], prefill: [2], transferKey: "shared")
+    func group(_ port: Int, _ role: WorkerRole) -> WorkerGroup {
+      WorkerGroup(.given(WorkerAddress(host: "127.0.0.1", port: port)), role)
+    }
+    func roles(_ expected: [Int: WorkerRole]) async throws {
+      func now() -> [Int: WorkerRole] {
+        Dictionary(uniqueKeysWithValues: front.service.workers.map { ($0.address.port, $0.role) })
+      }
+      for _ in 0..<1000 where now() != expected { try await Task.sleep(for: .milliseconds(10)) }
+      #expect(now() == expected)
+    }
+    try await roles([1: .decode, 2: .prefill])
+    front.supervisor.replace([group(1, .prefill), group(2, .decode)])
+    try await roles([1: .prefill, 2: .decode])
+    // Who is found in two roles has the first, and the other when that is gone.
+    front.supervisor.replace([group(1, .prefill), group(2, .decode), group(1, .decode)])
+    try await Task.sleep(for: .milliseconds(300))
+    try await roles([1: .prefill, 2: .decode])
+    front.supervisor.replace([group(2, .decode), group(1, .decode)])
+    try await roles([1: .decode, 2: .decode])
+  }
+
   @Test func workersSpeakTLS() async throws {
     let folder = String(
       #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(2).joined(separator: "/"))
