@@ -64,7 +64,7 @@ struct Route: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "A PEM file with the authority that has signed the workers' certificates, if the system does not know it.",
+      "A PEM file with the authorities that have signed the workers' certificates, instead of the system's.",
       valueName: "file"))
   var workerCa: String?
 
