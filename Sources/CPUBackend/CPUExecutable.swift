@@ -68,7 +68,7 @@ final class CPUExecutable: Executable {
     if let index = lowered.firstIndex(where: { $0.extent == extent }) {
       lowered.append(lowered.remove(at: index))
     } else {
-      let most = max(Self.keptExtents, Self.keptKernels / program.instructions.count)
+      let most = max(Self.keptExtents, Self.keptKernels / max(1, program.instructions.count))
       if lowered.count == most { memory.forget(extent: lowered.removeFirst().extent) }
       lowered.append((extent, lower(extent: extent)))
     }
