@@ -4,7 +4,8 @@ public import Core
 
 /// Sizes and bounds of an engine.
 public struct EngineConfiguration: Configuration, Hashable {
-  /// The most positions of a text, prompt and answer; nil: the model's context, or as much of it as the cache has room for.
+  /// The most positions of a text, prompt and answer; nil: the model's context, or as much of it as what drafts knows
+  /// and the cache has room for.
   public var context: Int?
   /// The most tokens of a step: of all answers that are being written one each, the rest of prompts.
   public var stepTokens = 256

@@ -98,7 +98,8 @@ public final class InferenceEngine: Sendable {
     pretrained: PretrainedModel? = nil, movesBlocks: Bool = false, backend: any Backend,
     clock: any SecondsClock = MonotonicClock()
   ) throws {
-    var context = min(configuration.context ?? model.context, model.context)
+    // What drafts may know shorter texts than the model.
+    var context = min(configuration.context ?? draft?.context ?? model.context, model.context)
     let storage = storage ?? weights.usualStorage
     var limits = Scheduler.Limits(context: context, blocks: 1)
     (limits.tokens, limits.running, limits.waiting) = (

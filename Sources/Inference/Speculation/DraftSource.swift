@@ -51,7 +51,7 @@ package enum BoundDraft {
   case head(any DraftHead, WeightBinding)
 
   /// The most positions of a text.
-  fileprivate var context: Int {
+  var context: Int {
     switch self {
     case .model(let model, _): model.context
     case .head(let head, _): head.context
@@ -118,7 +118,8 @@ extension Speculation {
       guard draft.context >= limits.context else {
         throw EngineError(
           .wrongDraftModel,
-          "What drafts knows texts of \(draft.context) tokens, the engine \(limits.context): set context=\(draft.context)."
+          "What drafts knows texts of \(draft.context) tokens, engine.context is \(limits.context): set it to \(draft.context), or "
+            + "leave it out."
         )
       }
       let reader = try draft.reader(limits, vocabulary: vocabulary, backend: backend)

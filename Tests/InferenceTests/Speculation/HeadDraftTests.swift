@@ -14,12 +14,13 @@ import Testing
 
   private static func engine(
     _ model: PretrainedModel, _ method: SpeculationMethod, draft: DraftSource? = nil, running: Int = 4,
-    cache blocks: Int? = nil, ways: Int = 3
+    cache blocks: Int? = nil, ways: Int = 3, context: Int? = nil
   ) throws -> InferenceEngine {
     var configuration = EngineConfiguration()
     (configuration.running, configuration.stepTokens, configuration.blockSize) = (running, 24, 4)
     (configuration.speculation, configuration.draftTokens, configuration.draftWays) = (method, 5, ways)
     if let blocks { configuration.cacheBlocks = blocks }
+    configuration.context = context
     return try InferenceEngine(
       model, try model.weights(), draft: draft, tokenizer: try model.tokenizer(), ends: model.endTokens, configuration,
       backend: backend, clock: SlowClock())
@@ -168,6 +169,18 @@ import Testing
       accepted.append(engine.statistics.accepted)
     }
     #expect(accepted[0] == 0 && accepted[1] > 0, "\(accepted)")
+  }
+
+  @Test func textsAreAsShortAsAHeadNeedsThemUnlessTheOperatorSaysOtherwise() throws {
+    let tiny = try TinyModel(context: 400)
+    let model = try PretrainedModel(path: tiny.path)
+    let folder = try TinyHead(vocabulary: model.model.vocabulary)
+    let head = try DraftSource(path: folder.path, for: model)
+    #expect(try Self.engine(model, .none).context == 400)
+    #expect(try Self.engine(model, .draft, draft: head).context == 256)
+    #expect(try Self.engine(model, .draft, draft: head, context: 100).context == 100)
+    let error = #expect(throws: EngineError.self) { _ = try Self.engine(model, .draft, draft: head, context: 300) }
+    #expect(error.map { "\($0)".contains("engine.context") } ?? false)
   }
 
   @Test func whatIsMissingIsSaid() throws {
