@@ -24,6 +24,8 @@ struct PagedCache {
     private(set) var blocks: [Int32] = []
     /// The blocks that each branch has instead of the last ones.
     fileprivate var branches: [[Int32]] = []
+    /// How many blocks it had before it got room for drafts; nil: it has none.
+    fileprivate var own: Int?
 
     fileprivate init(_ root: PrefixTree.Node) { (self.root, parent) = (root, root) }
 
@@ -156,6 +158,14 @@ struct PagedCache {
     return true
   }
 
+  /// Makes room for `positions` of a text, the last of which are drafted: what is not used is given back in `settle`.
+  mutating func reserve(drafts positions: Int, in table: inout Table) -> Bool {
+    let own = table.blocks.count
+    guard reserve(positions, in: &table) else { return false }
+    table.own = own
+    return true
+  }
+
   /// Begins another way on of a text.
   ///
   /// - Parameters:
@@ -172,14 +182,21 @@ struct PagedCache {
     return table.blocks[..<first] + own
   }
 
-  /// Ends the branches of a text, which goes on on one of them, or as if there had been none.
+  /// Ends the branches of a text, which goes on on one of them, or as if there had been none, and gives back the room of drafts
+  /// that were wrong: nobody need give way for it.
   ///
-  /// - Parameter start: where they began.
-  mutating func settle(_ branch: Int?, from start: Int, in table: inout Table) {
+  /// - Parameters:
+  ///   - start: where they began.
+  ///   - computed: how many of the text's tokens have keys and values in the cache.
+  mutating func settle(_ branch: Int?, from start: Int, computed: Int, in table: inout Table) {
     var left = table.branches
     if let branch { left[branch] = Array(table.replace(from: start / blockSize, with: left[branch])) }
     for blocks in left { free += blocks }
     table.branches = []
+    guard let own = table.own else { return }
+    table.own = nil
+    let kept = max(own, blocks(for: computed))
+    if kept < table.blocks.count { free += table.replace(from: kept, with: []).reversed() }
   }
 
   /// Puts into the tree the blocks of a text that are full now.

@@ -236,7 +236,7 @@ extension Scheduler {
       let wanted = wanted[step.parts[index].id] ?? []
       let (start, count) = (step.parts[index].start, running[place].tokens.count)
       let most = room(behind: running[place]), room = min(wanted.first ?? 0, most, left)
-      guard room > 0, cache.reserve(count + room, in: &running[place].table!) else { continue }
+      guard room > 0, cache.reserve(drafts: count + room, in: &running[place].table!) else { continue }
       step.parts[index].room = room
       step.parts[index].blocks = running[place].table!.blocks
       left -= room

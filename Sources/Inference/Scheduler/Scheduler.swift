@@ -173,7 +173,7 @@ package struct Scheduler: Sendable {
       let computed = part.start + part.tokens.count - part.drafted + max(0, (new?.tokens.count ?? 0) - 1)
       running[index].tokens += new?.tokens.dropLast() ?? []
       running[index].computed = computed
-      cache.settle(new?.branch, from: part.start, in: &running[index].table!)
+      cache.settle(new?.branch, from: part.start, computed: computed, in: &running[index].table!)
       cache.computed(computed, of: running[index].tokens, in: &running[index].table!)
       waiting.advance(part.id, computed)
       var reason = ending.removeValue(forKey: part.id)

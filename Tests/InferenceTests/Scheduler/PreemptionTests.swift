@@ -16,9 +16,13 @@ import Testing
     /// What should not have been decided.
     var broken: [String] = []
 
-    init(blocks: Int = 64, tokens: Int = 16, running: Int = 8, adapters: Int = 2, context: Int = 64) {
+    /// - Parameter drafted: tokens of a step that are drafted, all of them wrong.
+    init(
+      blocks: Int = 64, tokens: Int = 16, running: Int = 8, adapters: Int = 2, context: Int = 64, drafted: Int = 0
+    ) {
       var limits = Scheduler.Limits(context: context, blocks: blocks)
       (limits.tokens, limits.running, limits.blockSize, limits.adapters) = (tokens, running, 4, adapters)
+      limits.drafted = drafted
       scheduler = Scheduler(limits)
     }
 
@@ -65,8 +69,13 @@ import Testing
       let before = running
       let (started, preempted) = note(actions)
       check(step, started, preempted, before)
-      guard let step else { return nil }
+      guard var step else { return nil }
       for part in step.parts { running[part.id] = part.blocks.count }
+      let wanted = step.parts.filter(\.isWriting).map { ($0.id, [scheduler.limits.drafted]) }
+      scheduler.makeRoom(forDrafts: Dictionary(uniqueKeysWithValues: wanted), in: &step)
+      for index in step.parts.indices {
+        step.parts[index].append(drafted: Array(repeating: 2, count: step.parts[index].room))
+      }
       let chosen = step.parts.filter(\.isLast).map { ($0.id, ChosenTokens([1], isEnd: false)) }
       _ = note(scheduler.handle(.computed(step, chosen: Dictionary(uniqueKeysWithValues: chosen)), at: 0))
       return (started.sorted(), preempted.sorted())
@@ -185,6 +194,25 @@ import Testing
     plans.submit(2, priority: 1, prompt: stem + [2])
     plans.submit(3, prompt: stem + [3])
     #expect(plans.step()! == ([2], []), "the lower one waits for what the first computes, the higher one does not")
+  }
+
+  @Test func wrongDraftsMakeNobodyGiveWay() {
+    // Each text grows from two blocks to six.
+    var runs: [(preempted: [[UInt64]], used: [Int])] = []
+    for drafted in [0, 8] {
+      var plans = Plans(blocks: 12, tokens: 256, drafted: drafted)
+      for id in UInt64(1)...5 { plans.submit(id) }
+      var run: (preempted: [[UInt64]], used: [Int]) = ([], [])
+      while let (_, preempted) = plans.step() {
+        run.preempted.append(preempted)
+        run.used.append(plans.scheduler.cacheUse.used)
+      }
+      #expect(plans.broken == [] && plans.ends.count == 5)
+      runs.append(run)
+    }
+    #expect(runs[0].preempted.contains { !$0.isEmpty })
+    #expect(runs[0].preempted == runs[1].preempted)
+    #expect(runs[0].used == runs[1].used)
   }
 
   @Test(arguments: 0..<40) func plansKeepTheirPromises(round: Int) {
