@@ -59,10 +59,14 @@ package final class PoolingEngine: Sendable {
     var tenant: Int
     var receiver: Receiver
     var tokens: Int { texts.reduce(0) { $0 + $1.tokens.count } }
+    /// Where it waits: numbers grow in the order of arrival.
+    var place: TenantLines.Place { TenantLines.Place(id: id, priority: priority, tenant: tenant, arrival: id) }
   }
 
   fileprivate struct Inbox {
-    var jobs: [Job] = []
+    var jobs: [ID: Job] = [:]
+    /// The order in which they are computed.
+    var lines = TenantLines()
     var texts = 0
     var shares = TenantShares()
     var nextID: ID = 1
@@ -121,9 +125,10 @@ package final class PoolingEngine: Sendable {
       }
       inbox.texts += texts.count
       let tenant = inbox.shares.arrive(asker.tenant)
-      inbox.jobs.append(
-        Job(
-          id: inbox.nextID, texts: texts, task: task, priority: asker.priority, tenant: tenant, receiver: receiver))
+      let job = Job(
+        id: inbox.nextID, texts: texts, task: task, priority: asker.priority, tenant: tenant, receiver: receiver)
+      inbox.jobs[job.id] = job
+      inbox.lines.insert(job.place)
       return (inbox.nextID, nil)
     }
     if let refusal { receiver(.refused(refusal)) } else { bell.signal() }
@@ -132,10 +137,7 @@ package final class PoolingEngine: Sendable {
 
   /// Forgets a request that is not being computed yet.
   package func cancel(_ id: ID) {
-    inbox.withLock { inbox in
-      guard let index = inbox.jobs.firstIndex(where: { $0.id == id }) else { return }
-      inbox.remove(index)
-    }
+    inbox.withLock { _ = $0.remove(id) }
   }
 
   package var statistics: EngineStatistics {
@@ -213,27 +215,23 @@ extension PoolingEngine.Inbox {
   fileprivate mutating func next(upTo limit: Int) -> [PoolingEngine.Job] {
     var tokens = 0
     var taken: [PoolingEngine.Job] = []
-    while tokens < limit, let index = first, taken.first.map({ $0.task == jobs[index].task }) ?? true {
-      let count = jobs[index].tokens
+    while tokens < limit, let id = lines.first(shares)?.id, let job = jobs[id],
+      taken.first.map({ $0.task == job.task }) ?? true
+    {
+      let count = job.tokens
       tokens += count
-      shares.serve(jobs[index].tenant, read: count)
-      taken.append(remove(index))
+      shares.serve(job.tenant, read: count)
+      _ = remove(id)
+      taken.append(job)
     }
     statistics.running = taken.count
     return taken
   }
 
-  /// The request that goes first.
-  private var first: Int? {
-    jobs.indices.min { left, right in
-      let (left, right) = (jobs[left], jobs[right])
-      return (-left.priority, shares[left.tenant], left.id) < (-right.priority, shares[right.tenant], right.id)
-    }
-  }
-
-  @discardableResult
-  fileprivate mutating func remove(_ index: Int) -> PoolingEngine.Job {
-    let job = jobs.remove(at: index)
+  /// Takes out a request that waits.
+  fileprivate mutating func remove(_ id: PoolingEngine.ID) -> PoolingEngine.Job? {
+    guard let job = jobs.removeValue(forKey: id) else { return nil }
+    lines.remove(job.place)
     texts -= job.texts.count
     shares.leave(job.tenant)
     return job

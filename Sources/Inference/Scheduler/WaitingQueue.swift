@@ -4,15 +4,13 @@
 // Invariant: a request is in one line or behind one leader. What a call costs grows with the tenants that wait, not with their
 // requests.
 
-internal import DequeModule
-
 /// Requests that wait.
 struct WaitingQueue {
   typealias ID = ScheduledRequest.ID
 
   private var texts: [ID: Scheduler.Text] = [:]
   /// Of requests without adapters, and with one.
-  private var (bare, adapted) = (Lines(), Lines())
+  private var (bare, adapted) = (TenantLines(), TenantLines())
   /// By leader: who follows it, until so many of its tokens are computed. Those that have left are still named here.
   private var followers: [ID: [(until: Int, id: ID)]] = [:]
 
@@ -72,77 +70,18 @@ struct WaitingQueue {
   // MARK: Lines
 
   private mutating func enqueue(_ text: Scheduler.Text) {
-    if text.request.adapter.isEmpty { bare.insert(text) } else { adapted.insert(text) }
+    if text.request.adapter.isEmpty { bare.insert(text.place) } else { adapted.insert(text.place) }
   }
 
   /// Takes a request out of its line, if it is in it.
   private mutating func dequeue(_ text: Scheduler.Text) {
-    if text.request.adapter.isEmpty { bare.remove(text) } else { adapted.remove(text) }
+    if text.request.adapter.isEmpty { bare.remove(text.place) } else { adapted.remove(text.place) }
   }
 }
 
-extension WaitingQueue {
-  /// Lines by priority and tenant; none is empty.
-  private struct Lines {
-    private struct Place {
-      var arrival: UInt64
-      var id: ID
-    }
-
-    /// A request with what its turn depends on.
-    struct Head {
-      var priority: Int
-      var served: Double
-      var arrival: UInt64
-      var id: ID
-
-      func goesBefore(_ other: Head) -> Bool {
-        (-priority, served, arrival) < (-other.priority, other.served, other.arrival)
-      }
-    }
-
-    private var lines: [Int: [Int: Deque<Place>]] = [:]
-
-    var priority: Int? { lines.keys.max() }
-
-    func first(_ shares: TenantShares) -> Head? {
-      guard let priority else { return nil }
-      return lines[priority]!.lazy.map { tenant, line in
-        Head(priority: priority, served: shares[tenant], arrival: line[0].arrival, id: line[0].id)
-      }.min { $0.goesBefore($1) }
-    }
-
-    mutating func insert(_ text: Scheduler.Text) {
-      let place = Place(arrival: text.arrival, id: text.request.id)
-      func add(_ line: inout Deque<Place>) { line.insert(place, at: Self.index(of: place.arrival, in: line)) }
-      add(&lines[text.request.priority, default: [:]][text.tenant, default: []])
-    }
-
-    mutating func remove(_ text: Scheduler.Text) {
-      let (priority, tenant) = (text.request.priority, text.tenant)
-      // No second reference to the line, which would make its change a copy.
-      func index(_ line: Deque<Place>?) -> Int? {
-        guard let line else { return nil }
-        let index = Self.index(of: text.arrival, in: line)
-        return index < line.count && line[index].id == text.request.id ? index : nil
-      }
-      guard let index = index(lines[priority]?[tenant]) else { return }
-      lines[priority]![tenant]!.remove(at: index)
-      guard lines[priority]![tenant]!.isEmpty else { return }
-      lines[priority]![tenant] = nil
-      if lines[priority]!.isEmpty { lines[priority] = nil }
-    }
-
-    /// Where an arrival is in a line or would be.
-    private static func index(of arrival: UInt64, in line: Deque<Place>) -> Int {
-      var (low, high) = (0, line.count)
-      // Most come last or go first.
-      if let last = line.last, last.arrival < arrival { return line.count }
-      while low < high {
-        let middle = (low + high) / 2
-        if line[middle].arrival < arrival { low = middle + 1 } else { high = middle }
-      }
-      return low
-    }
+extension Scheduler.Text {
+  /// Where it waits.
+  fileprivate var place: TenantLines.Place {
+    TenantLines.Place(id: request.id, priority: request.priority, tenant: tenant, arrival: arrival)
   }
 }
