@@ -97,6 +97,10 @@ final class EngineWorker {
     } catch {
       return receiver(.refused(.invalid(error.message)))
     }
+    // How surprising each token was is known with its logits alone.
+    if !request.written.isEmpty, request.sampling.mirostat.tau > 0, request.sampling.temperature > 0 {
+      return receiver(.refused(.invalid("An answer under mirostat cannot go on from tokens that were written before.")))
+    }
     let adapter = request.adapter.flatMap { adapters[$0] }
     if let name = request.adapter, adapter == nil {
       return receiver(.refused(.invalid("There is no adapter '\(name)'.")))

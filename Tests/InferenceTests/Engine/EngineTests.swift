@@ -99,6 +99,16 @@ import Testing
     } else {
       Issue.record("a token that the model does not have")
     }
+    // Mirostat's limit depends on how likely each token was, which nobody knows of tokens that are given.
+    var resumed = GenerationRequest(prompt: [1, 2, 3], limit: 5)
+    (resumed.written, resumed.sampling.temperature, resumed.sampling.mirostat.tau) = ([4], 1, 3)
+    if case .invalid(let message)? = await engine.answers([resumed])[0].refusal {
+      #expect(message.contains("mirostat"))
+    } else {
+      Issue.record("an answer under mirostat that goes on")
+    }
+    resumed.sampling.mirostat.tau = 0
+    #expect(await engine.answers([resumed])[0].end?.reason == .length)
     var late = request
     late.timeout = 0
     #expect(await engine.answers([late])[0].end?.reason == .deadline)
