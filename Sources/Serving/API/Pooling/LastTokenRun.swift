@@ -1,6 +1,6 @@
 // The states behind the texts of one request, from the engine that writes texts.
 //
-// Only as many texts as run at a time are under way: the next is asked for when one has ended. So a request of many texts neither
+// Only as many texts as run at a time are under way: the next are asked for when one has ended. So a request of many texts neither
 // fills the queue nor keeps others out of it.
 //
 // Invariant: its receiver is told once; if one text is lost, the others are not wanted.
@@ -48,7 +48,7 @@ final class LastTokenRun: Sendable {
 
   private func submitNext() {
     let next = state.withLock { state -> Int? in
-      guard !state.isOver, let next = state.rest.popLast() else { return nil }
+      guard !state.isOver, state.running < engine.mostRunning, let next = state.rest.popLast() else { return nil }
       state.running += 1
       return next
     }
@@ -96,7 +96,8 @@ final class LastTokenRun: Sendable {
       if case .rows = outcome {} else { stop() }
       receiver(outcome)
     } else if isNextDue {
-      submitNext()
+      // Two for one, as long as fewer are under way than may be: the queue was full, and need not be any more.
+      for _ in 0..<2 { submitNext() }
     }
   }
 
