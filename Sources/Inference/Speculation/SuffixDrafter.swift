@@ -53,17 +53,19 @@ package final class SuffixDrafter: Drafter {
     }
     // Of equally long ones the text's own: sorting keeps their order.
     sources.sort { $0.match.length > $1.match.length }
-    guard let best = sources.first, best.match.length >= Self.shortest else { return nil }
     // Where several know the end of the text, they may know different ways on.
     var drafts: [[Int32]] = []
+    var longest = 0
     for source in sources where source.match.length >= Self.shortest && drafts.count < ways {
       let tokens = source.text.continuation(of: source.match, most).prefix { $0 != Self.separator }
-      if drafts.isEmpty || !tokens.isEmpty && !drafts.contains(where: { $0.first == tokens.first }) {
-        drafts.append(Array(tokens))
-      }
+      // Where others' text ended, nothing follows.
+      guard !tokens.isEmpty, !drafts.contains(where: { $0.first == tokens.first }) else { continue }
+      if drafts.isEmpty { longest = source.match.length }
+      drafts.append(Array(tokens))
     }
+    if drafts.isEmpty { return nil }
     // The longer what is repeated, the surer what follows.
-    let sort = min(7, Int.bitWidth - best.match.length.leadingZeroBitCount - 1)
+    let sort = min(7, Int.bitWidth - longest.leadingZeroBitCount - 1)
     return Prospect(counts: drafts.map(\.count), sort: sort, tokens: drafts)
   }
 

@@ -92,6 +92,19 @@ import Testing
     }
   }
 
+  @Test func anEndOfAnotherTextHidesNoOtherWay() throws {
+    let drafter = SuffixDrafter(others: true)
+    drafter.begin(1, GenerationRequest(prompt: [1], limit: 9))
+    drafter.computed(EngineStep(parts: []), [1: ChosenTokens([50, 3, 77, 12, 9], isEnd: true)], features: nil)
+    drafter.end(1)
+    // Five of its last tokens ended the other text, two stood in its own.
+    drafter.begin(2, GenerationRequest(prompt: [12, 9, 5, 50, 3, 77, 12, 9], limit: 9))
+    let prospect = try #require(drafter.prospect(of: 2, most: 6, ways: 1))
+    #expect(prospect.tokens == [[5, 50, 3, 77, 12, 9]] && prospect.counts == [6] && prospect.sort == 1)
+    drafter.begin(3, GenerationRequest(prompt: [50, 3, 77, 12, 9], limit: 9))
+    #expect(drafter.prospect(of: 3, most: 6, ways: 1) == nil)
+  }
+
   /// Of drafts from the text, in chains and trees of a model's, and in trees of a head's.
   @Test(arguments: [(SpeculationMethod.lookup, 3, false), (.draft, 1, false), (.draft, 4, false), (.draft, 4, true)])
   func theDistributionIsTheModels(method: SpeculationMethod, ways: Int, isHead: Bool) async throws {
