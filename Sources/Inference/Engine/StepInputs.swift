@@ -75,6 +75,20 @@ extension TensorData {
 }
 
 extension [TensorData] {
+  /// Reads a byte of each page, so that what lies in files is in memory.
+  ///
+  /// - Parameter scratch: whose first byte is written: reads of which nothing remains might be left out.
+  func touch(scratch: TensorData) {
+    let page = 4096
+    var sum: UInt8 = 0
+    for data in self {
+      for place in stride(from: 0, to: data.type.bytes, by: page) {
+        sum &+= data.pointer.load(fromByteOffset: place, as: UInt8.self)
+      }
+    }
+    scratch.pointer.storeBytes(of: sum, as: UInt8.self)
+  }
+
   /// In pools of blocks, copies the first positions of a block to another.
   func copyPositions(_ count: Int, from: Int32, to: Int32, blockSize: Int) {
     for pool in self {

@@ -65,10 +65,12 @@ final class StepRunner {
     self.weights = (weights.values, weights.values)
   }
 
-  /// Runs a step that nothing depends on, which reads all weights.
+  /// Reads all weights, and runs a step that nothing depends on.
   ///
   /// - Precondition: no block is used.
   func warm() throws {
+    // The step reads few of the experts and of the embedding.
+    weights.states.touch(scratch: wanted)
     let part = EngineStep.Part(
       id: 0, start: 0, tokens: [0], blocks: [0], slot: nil, isLast: true, isWriting: false)
     try run(EngineStep(parts: [part])) { _, _, _ in }

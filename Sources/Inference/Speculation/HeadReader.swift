@@ -40,8 +40,7 @@ final class HeadReader: DraftReader {
 
   let lag = 1
 
-  /// A head is small, and the model that it reads is warm.
-  func warm() {}
+  func warm() { runner.warm() }
 
   func begin(_ id: ID) { texts.insert(id) }
 

@@ -47,6 +47,9 @@ final class HeadRunner {
     pools = graph.caches.map { TensorData($0.past.type) }
   }
 
+  /// Reads all weights.
+  func warm() { weights.touch(scratch: wanted) }
+
   private static func trace(
     _ head: any DraftHead, _ weights: WeightBinding, _ limits: Scheduler.Limits
   ) -> (layout: StepLayout, given: Tensor, states: Tensor, caches: [CacheTensor]) {
