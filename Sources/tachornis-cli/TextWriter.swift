@@ -60,7 +60,7 @@ final class DraftingWriter: TextWriter {
     let after = engine.statistics
     defer { before = after }
     let (drafted, accepted) = (after.drafted - before.drafted, after.accepted - before.accepted)
-    let (steps, written) = (after.steps - before.steps, after.written - before.written)
+    let (steps, written) = (after.writingSteps - before.writingSteps, after.written - before.written)
     let share = drafted == 0 ? "" : " (\(Numerals.fixed(100 * Double(accepted) / Double(drafted), 0)) %)"
     let each = Numerals.fixed(Double(written) / Double(max(1, steps)), 2)
     return "\(accepted) of \(drafted) drafted tokens accepted\(share), \(each) tokens a step"

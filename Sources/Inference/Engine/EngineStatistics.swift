@@ -19,7 +19,9 @@ public struct EngineStatistics: Sendable, Hashable {
   public var adapters: [String: AdapterUse] = [:]
   public var adapterSlots = 0
 
+  /// Steps, and those of them in which tokens were written: others only read.
   public var steps = 0
+  public var writingSteps = 0
   /// Seconds in steps.
   public var seconds = 0.0
   /// Tokens that were computed of prompts, and again of texts that were preempted.
@@ -48,6 +50,7 @@ public struct EngineStatistics: Sendable, Hashable {
 
   mutating func computed(_ step: EngineStep, _ chosen: [InferenceEngine.ID: ChosenTokens], seconds: Double) {
     steps += 1
+    if chosen.values.contains(where: { !$0.tokens.isEmpty }) { writingSteps += 1 }
     self.seconds += seconds
     for part in step.parts {
       if !part.isWriting { read += part.tokens.count }

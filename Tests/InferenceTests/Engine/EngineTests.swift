@@ -76,6 +76,14 @@ import Testing
     #expect(await engine.answers([request])[0].end?.cached == 0)
   }
 
+  @Test func stepsThatOnlyReadAreCountedApart() async throws {
+    let engine = try engine()
+    _ = await engine.answers([GenerationRequest(prompt: (0..<60).map { Int32($0) }, limit: 5)])
+    // 24, 24 and 12 tokens are read, and the first token is written behind the last of them.
+    let statistics = engine.statistics
+    #expect((statistics.steps, statistics.writingSteps, statistics.written) == (7, 5, 5))
+  }
+
   @Test func endsAreTold() async throws {
     let engine = try engine(waiting: 2)
     var request = GenerationRequest(prompt: [1, 2, 3], limit: 40)
