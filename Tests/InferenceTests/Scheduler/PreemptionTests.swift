@@ -74,7 +74,7 @@ import Testing
       let wanted = step.parts.filter(\.isWriting).map { ($0.id, [scheduler.limits.drafted]) }
       scheduler.makeRoom(forDrafts: Dictionary(uniqueKeysWithValues: wanted), in: &step)
       for index in step.parts.indices {
-        step.parts[index].append(drafted: Array(repeating: 2, count: step.parts[index].room))
+        step.parts[index].append(drafted: Array(repeating: Int32(2), count: step.parts[index].room))
       }
       let chosen = step.parts.filter(\.isLast).map { ($0.id, ChosenTokens([1], isEnd: false)) }
       _ = note(scheduler.handle(.computed(step, chosen: Dictionary(uniqueKeysWithValues: chosen)), at: 0))

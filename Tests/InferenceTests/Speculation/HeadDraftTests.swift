@@ -180,7 +180,7 @@ import Testing
     #expect(try Self.engine(model, .draft, draft: head).context == 256)
     #expect(try Self.engine(model, .draft, draft: head, context: 100).context == 100)
     let error = #expect(throws: EngineError.self) { _ = try Self.engine(model, .draft, draft: head, context: 300) }
-    #expect(error.map { "\($0)".contains("engine.context") } ?? false)
+    #expect(error?.message.contains("engine.context") == true)
   }
 
   @Test func whatIsMissingIsSaid() throws {
