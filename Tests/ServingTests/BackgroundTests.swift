@@ -50,6 +50,9 @@ import Testing
     #expect(next["status"] == "incomplete")
     let refusal = try await server.send(.GET, "/v1/responses/\(id)?stream=true")
     #expect(refusal.status == 400 && refusal.text.contains("no events"))
+    for query in ["=", "=&stream", "&", "stream=false&="] {
+      #expect(try await get(server, "/v1/responses/\(id)?\(query)") == response)
+    }
     let cancelled = try await server.send(.POST, "/v1/responses/\(id)/cancel")
     #expect(try JSONValue(parsing: cancelled.text) == response)
     let other = try await server.send(.POST, "/v1/responses/\(plain["id"]!.string!)/cancel")

@@ -78,7 +78,8 @@ extension APIService {
   func storedResponse(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
     let (found, answer) = try stored(request, responder)
     let query = Dictionary(
-      request.query.split(separator: "&").map { $0.split(separator: "=", maxSplits: 1).map(String.init) }
+      request.query.split(separator: "&")
+        .map { $0.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init) }
         .map { ($0[0], $0.count > 1 ? $0[1] : "") }, uniquingKeysWith: { $1 })
     guard query["stream"] == "true" else { return responder.send(json: found.response) }
     let after = query["starting_after"] ?? "-1"
