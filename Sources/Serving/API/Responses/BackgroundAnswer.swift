@@ -44,7 +44,8 @@ package struct ResponseEvents: Sendable {
         .badRequest, "The events before number \(first) are not kept any more.", parameter: "starting_after",
         code: "invalid_value")
     }
-    return events.dropFirst(max(0, last + 1 - first)).joined()
+    // The client's number may be the greatest there is.
+    return events.dropFirst(max(0, min(last, next) + 1 - first)).joined()
   }
 }
 
