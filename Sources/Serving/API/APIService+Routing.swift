@@ -45,7 +45,7 @@ extension APIService {
     // Browsers ask what they may ask before they show a key.
     if request.method == "OPTIONS" { return try options(request, found?.route, responder) }
     if found?.route.isOpen != true {
-      try authenticate(request, responder)
+      try authenticate(request, found?.route, responder)
       responder.prefillWorker = settings.transfer?.worker(of: request)
     }
     guard let (route, parameter) = found else { throw unknown(request) }
@@ -79,7 +79,9 @@ extension APIService {
   }
 
   /// Lets a request in, if it brings a key where one is needed and has not come too often.
-  private func authenticate(_ request: HTTPRequest, _ responder: HTTPResponder) throws(APIError) {
+  private func authenticate(
+    _ request: HTTPRequest, _ route: Route?, _ responder: HTTPResponder
+  ) throws(APIError) {
     guard let keys = settings.keys else { return }
     let given = request.headers["authorization"].map { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : $0 }
     // Anthropic's clients have a header of their own.
@@ -89,7 +91,7 @@ extension APIService {
     }
     responder.caller = caller
     responder.trace?.identified(caller.name)
-    if request.method != "POST" { return }
+    if request.method != "POST" || route?.isFree == true { return }
     responder.add(headers: try caller.enter())
     responder.whenOver { caller.leave() }
   }

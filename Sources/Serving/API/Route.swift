@@ -12,10 +12,14 @@ package struct Route: Sendable {
   let endpoints: [String: Endpoint]
   /// Whether it is asked without a key.
   package let isOpen: Bool
+  /// Whether it makes nothing, so that a key's limits do not hold it back.
+  let isFree: Bool
 
-  private init(_ path: String, get: Endpoint? = nil, post: Endpoint? = nil, delete: Endpoint? = nil, open: Bool = false)
-  {
-    (self.path, isOpen) = (path, open)
+  private init(
+    _ path: String, get: Endpoint? = nil, post: Endpoint? = nil, delete: Endpoint? = nil, open: Bool = false,
+    free: Bool = false
+  ) {
+    (self.path, isOpen, isFree) = (path, open, free)
     endpoints = ["GET": get, "POST": post, "DELETE": delete].compactMapValues(\.self)
   }
 
@@ -30,7 +34,7 @@ package struct Route: Sendable {
     Route("/v1/responses", post: APIService.respond),
     Route("/v1/responses/{id}", get: APIService.storedResponse, delete: APIService.deleteResponse),
     Route("/v1/responses/{id}/input_items", get: APIService.storedInput),
-    Route("/v1/responses/{id}/cancel", post: APIService.cancelResponse),
+    Route("/v1/responses/{id}/cancel", post: APIService.cancelResponse, free: true),
     Route("/v1/messages", post: APIService.message),
     Route("/v1/messages/count_tokens", post: APIService.countTokens),
     Route("/v1/embeddings", post: APIService.embed), Route("/pooling", post: APIService.embed),

@@ -2,6 +2,8 @@
 
 import CPUBackend
 import Core
+import Dispatch
+import Formats
 import Inference
 import Models
 import Serving
@@ -11,17 +13,18 @@ import Testing
 @Suite struct KeysAPITests {
   private let server: HTTPServer
   private let tiny: TinyModel
+  private let engine: InferenceEngine
 
   init() throws {
     tiny = try TinyModel()
-    let engine = try InferenceEngine(
+    engine = try InferenceEngine(
       PretrainedModel(path: tiny.path), backend: CPUBackend(threads: 1, rowInvariant: true))
     let keys: KeysConfiguration = try ConfigurationLoader.load(
       text: """
         { keys: [{ key: "key-of-alice", name: "alice", requestsPerMinute: 3 }, { key: "key-of-bob", name: "bob", priority: 5 },
-        { key: "key-of-carol", name: "carol", tokensPerMinute: 10 }] }
+        { key: "key-of-carol", name: "carol", tokensPerMinute: 10 }, { key: "key-of-dave", name: "dave", concurrent: 1 }] }
         """, name: "keys")
-    var settings = APISettings(name: "tiny", version: "1")
+    var settings = APISettings(name: "tiny", version: "1", template: try ChatTemplate(TestServer.plainTemplate))
     settings.keys = KeyRing(keys)
     let service = APIService(engine, settings)
     var configuration = HTTPConfiguration()
@@ -55,6 +58,44 @@ import Testing
     let body = #"{"prompt": "abcdef", "max_tokens": 20}"#
     #expect(try ask("POST", "/v1/completions", key: "key-of-carol", body).status == 200)
     #expect(try ask("POST", "/v1/completions", key: "key-of-carol", body).status == 429)
+  }
+
+  /// A text holds the engine up at its first token, so that what else is asked for does not end.
+  private func withEngineHeld(_ body: (_ goOn: () -> Void) throws -> Void) throws {
+    let gate = DispatchSemaphore(value: 0)
+    var text = GenerationRequest(prompt: [1], limit: 2)
+    text.sampling.ignoreEnd = true
+    let blocker = engine.submit(text) { event in if case .token = event { gate.wait() } }
+    func goOn() {
+      engine.cancel(blocker)
+      for _ in 0..<2 { gate.signal() }
+    }
+    defer { goOn() }
+    try body(goOn)
+  }
+
+  @Test func whatIsMadeInTheBackgroundIsUnderWay() throws {
+    let (body, long) = (#"{"prompt": "a", "max_tokens": 1}"#, #"{"input": "a", "background": true}"#)
+    try withEngineHeld { goOn in
+      let reply = try ask("POST", "/v1/responses", key: "key-of-dave", long)
+      #expect(reply.status == 200, "\(reply)")
+      let id = try #require(try JSONValue(parsing: reply.body)["id"]?.string)
+      let refused = try ask("POST", "/v1/completions", key: "key-of-dave", body)
+      #expect(refused.status == 429 && refused.body.contains("1 requests of 'dave' are under way"), "\(refused)")
+      #expect(try ask("POST", "/v1/responses/\(id)/cancel", key: "key-of-dave").status == 200)
+      goOn()
+      #expect(try ask("POST", "/v1/completions", key: "key-of-dave", body).status == 200)
+    }
+  }
+
+  @Test func oneKeyLeavesRoomInTheBackground() throws {
+    let long = #"{"input": "a", "background": true, "max_output_tokens": 2}"#
+    try withEngineHeld { _ in
+      for _ in 0..<32 { #expect(try ask("POST", "/v1/responses", key: "key-of-bob", long).status == 200) }
+      let refused = try ask("POST", "/v1/responses", key: "key-of-bob", long)
+      #expect(refused.status == 429 && refused.body.contains("32 responses of 'bob'"), "\(refused)")
+      #expect(try ask("POST", "/v1/responses", key: "key-of-dave", long).status == 200)
+    }
   }
 
   @Test func prioritiesAreTheKeys() throws {

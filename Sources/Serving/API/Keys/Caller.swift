@@ -70,6 +70,9 @@ package final class Caller: Sendable {
     return headers
   }
 
+  /// What a request began goes on behind its reply, and must `leave` by itself.
+  func goOn() { state.withLock { $0.running += 1 } }
+
   /// A request that was let in is over.
   package func leave() { state.withLock { $0.running -= 1 } }
 

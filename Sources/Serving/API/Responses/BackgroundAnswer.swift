@@ -127,6 +127,7 @@ final class BackgroundAnswer: AnswerChannel {
         tell("event: response.failed\ndata: \(event.json)\n\n", &state)
       }
       defer { (state.isOver, state.whenGone, state.readers) = (true, nil, []) }
+      caller?.leave()
       return (state.stored, state.readers)
     }
     guard let (stored, readers) = over else { return }
@@ -179,18 +180,25 @@ final class BackgroundAnswers: Sendable {
   private let answers = Mutex<[String: BackgroundAnswer]>([:])
 
   static let most = 64
+  /// So many of one key, so that others have room.
+  static let mostOfCaller = most / 2
 
   subscript(id: String) -> BackgroundAnswer? { answers.withLock { $0[id] } }
 
+  /// - Throws: if there are too many.
   func add(_ answer: BackgroundAnswer) throws(APIError) {
-    let isTaken = answers.withLock { answers in
-      if answers.count >= Self.most { return false }
+    let problem = answers.withLock { answers -> String? in
+      if answers.count >= Self.most { return "\(Self.most) responses" }
+      if let caller = answer.caller, answers.values.count(where: { $0.caller === caller }) >= Self.mostOfCaller {
+        return "\(Self.mostOfCaller) responses of '\(caller.name)'"
+      }
       answers[answer.id] = answer
-      return true
+      answer.caller?.goOn()
+      return nil
     }
-    if isTaken { return }
+    guard let problem else { return }
     throw APIError(
-      .tooManyRequests, "\(Self.most) responses are being made in the background; try again later.", code: "queue_full")
+      .tooManyRequests, "\(problem) are being made in the background; try again later.", code: "queue_full")
   }
 
   func remove(_ id: String) { answers.withLock { $0[id] = nil } }
