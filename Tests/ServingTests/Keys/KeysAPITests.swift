@@ -60,6 +60,13 @@ import Testing
     #expect(try ask("POST", "/v1/completions", key: "key-of-carol", body).status == 429)
   }
 
+  @Test func tokensOfAllBeamsAreCounted() throws {
+    // Five are told, thirteen are written.
+    let body = #"{"prompt": "a", "max_tokens": 5, "use_beam_search": true, "best_of": 3, "ignore_eos": true}"#
+    #expect(try ask("POST", "/v1/completions", key: "key-of-carol", body).status == 200)
+    #expect(try ask("POST", "/v1/completions", key: "key-of-carol", body).status == 429)
+  }
+
   /// A text holds the engine up at its first token, so that what else is asked for does not end.
   private func withEngineHeld(_ body: (_ goOn: () -> Void) throws -> Void) throws {
     let gate = DispatchSemaphore(value: 0)

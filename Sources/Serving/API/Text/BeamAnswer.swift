@@ -114,6 +114,8 @@ final class BeamAnswer: Sendable {
     case .impossible(let message): give(APIError(.badRequest, message))
     case .failed(let message): give(APIError(.failed, message))
     case .ended(let end):
+      // Every text of a step was computed, whether it is among those that are found or not.
+      responder.caller?.wrote(end.written)
       let isStepOver = state.withLock { state in
         if state.end == nil { state.end = end } else { state.end!.times.lastToken = end.times.lastToken }
         state.end!.times.ended = end.times.ended
@@ -146,7 +148,6 @@ final class BeamAnswer: Sendable {
     for choice in choices {
       metrics.observe(choice.end!)
       if choice.index % request.fields.texts == 0 { responder.trace?.ended(text: choice.end) }
-      responder.caller?.wrote(choice.end!.written)
     }
     responder.send(HTTPReply(200, "application/json", format.whole(choices).jsonBytes))
   }
