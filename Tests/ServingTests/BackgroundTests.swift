@@ -124,6 +124,23 @@ import Testing
     #expect(try await server.send(.GET, "/v1/responses/\(id)").status == 404)
   }
 
+  @Test func whatIsDeletedStaysDeleted() async throws {
+    let server = try TestServer()
+    let engine = try #require(server.engine)
+    var ids: [String] = []
+    // Some while they are made, some just as they end.
+    for count in 0..<40 {
+      let body = Self.body.with(("max_output_tokens", .number(JSONNumber(1 + count % 4))))
+      let id = try #require(try await server.post("/v1/responses", body)["id"]?.string)
+      try await Task.sleep(for: .microseconds(count * 100))
+      #expect(try await server.send(.DELETE, "/v1/responses/\(id)").status == 200)
+      ids.append(id)
+    }
+    for _ in 0..<500 where engine.statistics.running > 0 { try await Task.sleep(for: .milliseconds(10)) }
+    try await Task.sleep(for: .milliseconds(50))
+    for id in ids { #expect(try await server.send(.GET, "/v1/responses/\(id)").status == 404) }
+  }
+
   @Test func whatCannotBeMadeHasFailed() async throws {
     let server = try TestServer()
     let format: JSONValue = ["format": ["type": "json_schema", "name": "a", "schema": ["type": "texts"]]]

@@ -107,7 +107,7 @@ final class BackgroundAnswer: AnswerChannel {
 
   func cancel() {
     let action = state.withLock { state in
-      if !state.isOver { state.stored.end("cancelled") }
+      if !state.isOver, !state.stored.isFinished { state.stored.end("cancelled") }
       return state.whenGone
     }
     finish()
@@ -116,7 +116,7 @@ final class BackgroundAnswer: AnswerChannel {
 
   /// Passes on what there is, once.
   private func finish() {
-    let over = state.withLock { state -> (StoredResponse, [HTTPResponder])? in
+    let readers = state.withLock { state -> [HTTPResponder]? in
       if state.isOver { return nil }
       if !state.stored.isFinished, state.stored.response["status"] != "cancelled" {
         state.stored.end("failed")
@@ -128,11 +128,11 @@ final class BackgroundAnswer: AnswerChannel {
       }
       defer { (state.isOver, state.whenGone, state.readers) = (true, nil, []) }
       caller?.leave()
-      return (state.stored, state.readers)
+      // Within: who finds it over finds it in the store, and may delete it there.
+      finished(state.stored)
+      return state.readers
     }
-    guard let (stored, readers) = over else { return }
-    finished(stored)
-    for reader in readers { reader.end() }
+    for reader in readers ?? [] { reader.end() }
   }
 
   private func tell(_ text: String, _ state: inout State) {

@@ -47,8 +47,12 @@ extension APIService {
     let format = ResponsesFormat(
       id: id, created: now, model: adapter ?? name, echo: echo.json(generation, conversation),
       tokenizer: engine.tokenizer, calls: calls
-    ) { [background] response, said in
-      if let answer = background[id] { return answer.keep(response, said) }
+    ) { [background, isBackground = echo.isBackground] response, said in
+      // One that was cancelled or deleted is not made any more.
+      if isBackground {
+        background[id]?.keep(response, said)
+        return
+      }
       store?.keep(StoredResponse(response: response, input: input, messages: messages + said, owner: owner))
     }
     guard echo.isBackground else { return try begin(text, format, responder) }
