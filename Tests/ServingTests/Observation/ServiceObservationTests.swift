@@ -66,4 +66,15 @@ import Testing
     #expect(record.isAborted && record.status == 200 && record.texts.map(\.reason) == [.cancelled])
     #expect(record.writtenTokens > 0 && record.writtenTokens < 16000)
   }
+
+  @Test func whoLeavesABeamSearchIsNoted() async throws {
+    let body = #"{"prompt": ["Hello", "a"], "max_tokens": 16000, "ignore_eos": true, "use_beam_search": true, "n": 2}"#
+    var client = RawClient(port: server.server.port)
+    try #require(client).send(
+      "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)")
+    for _ in 0..<500 where server.engine?.statistics.running == 0 { try await Task.sleep(for: .milliseconds(1)) }
+    client = nil
+    let record = try #require(try await records(1).first)
+    #expect(record.isAborted && record.texts.isEmpty)
+  }
 }

@@ -178,12 +178,16 @@ final class BeamAnswer: Sendable {
   // MARK: Ends
 
   private func cancel() {
-    let ids = state.withLock { state in
-      state.isOver = true
-      return state.ids
+    let (ids, isFirst) = state.withLock { state in
+      defer { state.isOver = true }
+      return (state.ids, !state.isOver)
     }
     for id in ids { engine.cancel(id) }
+    if isFirst { giveUp() }
   }
+
+  /// There are no texts of which the request's record would wait for the end.
+  private func giveUp() { for _ in request.prompts { responder.trace?.ended(text: nil) } }
 
   private func give(_ error: APIError) {
     let isFirst = state.withLock { state in
@@ -191,7 +195,7 @@ final class BeamAnswer: Sendable {
       return !state.isOver
     }
     guard isFirst else { return }
-    for _ in request.prompts { responder.trace?.ended(text: nil) }
+    giveUp()
     responder.send(format.refusal(error))
     metrics.count(error: error.kind.rawValue)
     cancel()
