@@ -63,7 +63,9 @@ import Testing
     let server = try TestServer()
     let told = try await server.events("/v1/responses", Self.body)
     let id = try #require(told[0].data["response"]?["id"]?.string)
-    #expect(told.last?.name == "response.incomplete")
+    #expect(told.prefix(3).map(\.name) == ["response.created", "response.queued", "response.in_progress"])
+    #expect(told[0].data["response"]?["status"] == "queued" && told.last?.name == "response.incomplete")
+    #expect(told.map { $0.data["sequence_number"]?.integer } == Array(0..<told.count))
     for after in [-1, 0, 7, told.count - 1, Int.max] {
       let again = try await server.send(.GET, "/v1/responses/\(id)?stream=true&starting_after=\(after)")
       #expect(try events(again.text) == told.dropFirst(min(after, told.count) + 1).map(\.data))
@@ -91,6 +93,30 @@ import Testing
     #expect(try events(joined.text) == Array(whole.dropFirst(2)))
     #expect(whole.map { $0["sequence_number"]?.integer } == Array(0..<whole.count))
     #expect(whole.last?["response"]?["usage"]?["output_tokens"] == 700)
+  }
+
+  @Test func aStreamBeginsBeforeItsText() async throws {
+    let server = try TestServer()
+    let engine = try #require(server.engine)
+    // Nothing is written before the client knows the response's name.
+    let gate = DispatchSemaphore(value: 0)
+    var other = GenerationRequest(prompt: [1], limit: 2)
+    other.sampling.ignoreEnd = true
+    let blocker = engine.submit(other) { event in if case .token = event { gate.wait() } }
+    defer {
+      engine.cancel(blocker)
+      for _ in 0..<2 { gate.signal() }
+    }
+    var request = HTTPClientRequest(url: "http://127.0.0.1:\(server.server.port)/v1/responses")
+    request.method = .POST
+    request.body = .bytes(ByteBuffer(string: Self.body.with(("stream", true)).json))
+    var text = ""
+    for try await piece in try await HTTPClient.shared.execute(request, timeout: .seconds(10)).body {
+      text += String(buffer: piece)
+      if text.contains("response.queued") && text.hasSuffix("\n\n") { break }
+    }
+    let told = try events(text)
+    #expect(told.map { $0["type"] } == ["response.created", "response.queued"])
   }
 
   @Test func whoCancelsEndsTheWork() async throws {

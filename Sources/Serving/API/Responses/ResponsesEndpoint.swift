@@ -44,7 +44,7 @@ extension APIService {
 
     let calls = CallIDs(family.calls?.ids)
     let (id, store) = (newID("resp", "_"), echo.isStored ? responses : nil)
-    let format = ResponsesFormat(
+    var format = ResponsesFormat(
       id: id, created: now, model: adapter ?? name, echo: echo.json(generation, conversation),
       tokenizer: engine.tokenizer, calls: calls
     ) { [background, isBackground = echo.isBackground] response, said in
@@ -63,7 +63,13 @@ extension APIService {
       background.remove(id)
     }
     try background.add(made)
-    if generation.isStreamed { try made.tell(responder, after: -1) } else { responder.send(json: format.queued) }
+    if generation.isStreamed {
+      // At once: the client is to know the name before the engine comes to it.
+      made.write(format.waiting())
+      try made.tell(responder, after: -1)
+    } else {
+      responder.send(json: format.queued)
+    }
     do throws(APIError) { try begin(text, format, made) } catch { made.send(error.reply) }
   }
 

@@ -146,9 +146,15 @@ struct ResponsesFormat: AnswerFormat {
     return kind == .call ? item : item + [("content_index", 0)]
   }
 
+  /// What a stream from the background begins with, before anything of the answer is known.
+  mutating func waiting() -> String {
+    event("created", [("response", queued)]) + event("queued", [("response", queued)])
+  }
+
   mutating func opening(_ choices: [Choice]) -> String {
     let response = response("in_progress", [], nil)
-    return event("created", [("response", response)]) + event("in_progress", [("response", response)])
+    let created = sequence == 0 ? event("created", [("response", response)]) : ""
+    return created + event("in_progress", [("response", response)])
   }
 
   mutating func piece(_ index: Int, _ events: [StreamEvent], _ token: TokenChoice?) -> String {
