@@ -179,6 +179,23 @@ import Testing
     #expect(try await server.refusal("/v1/responses", Self.body.with(("store", false))).contains("'store'"))
   }
 
+  @Test func whatFailsInItsMidstSaysWhy() async throws {
+    let server = try TestServer()
+    let quote = try #require(server.engine).tokenizer.encode("\"", addingSpecials: false)
+    // Behind its first character nothing can follow.
+    let told = try await server.events(
+      "/v1/responses",
+      Self.body.with(
+        ("text", ["format": ["type": "json_schema", "name": "a", "schema": ["enum": ["b"]]]]),
+        ("allowed_token_ids", .array(quote.map { .number(JSONNumber($0)) }))))
+    #expect(told.contains { $0.name == "response.output_text.delta" })
+    let error = try #require(told.first { $0.name == "error" }?.data["message"]?.string)
+    #expect(told.last?.name == "response.failed")
+    #expect(told.last?.data["response"]?["error"]?["message"]?.string == error)
+    let id = try #require(told[0].data["response"]?["id"]?.string)
+    #expect(try await get(server, "/v1/responses/\(id)")["error"]?["message"]?.string == error)
+  }
+
   @Test func whatIsKeptOfStreamsIsBounded() throws {
     var events = ResponseEvents()
     for number in 0..<5000 { events.append("event: a\ndata: \(number)\(String(repeating: " ", count: 1000))\n\n") }
@@ -186,6 +203,7 @@ import Testing
     #expect(throws: APIError.self) { try events.after(0) }
     #expect(try events.after(4998).contains("data: 4999 "))
     #expect(try events.after(events.first - 1).contains("data: \(events.first) "))
-    #expect(try events.after(4999) == "" && events.after(Int.max) == "")
+    #expect(try events.after(4999) == "")
+    #expect(try events.after(Int.max) == "")
   }
 }

@@ -147,11 +147,17 @@ final class BackgroundAnswer: AnswerChannel {
   func send(_ reply: HTTPReply) {
     if reply.status != 200 {
       let error = reply.body.withUnsafeBytes { try? JSONValue(parsing: $0) }?["error"]
-      state.withLock { state in
-        state.stored.set("error", ["code": error?["code"] ?? "server_error", "message": error?["message"] ?? ""])
-      }
+      fail(error?["code"] ?? .null, error?["message"] ?? "")
     }
     finish()
+  }
+
+  func fail(_ error: APIError) { fail(error.code.map { .string($0) } ?? .null, .string(error.message)) }
+
+  private func fail(_ code: JSONValue, _ message: JSONValue) {
+    state.withLock { state in
+      state.stored.set("error", ["code": code == .null ? "server_error" : code, "message": message])
+    }
   }
 
   func beginEvents() {}

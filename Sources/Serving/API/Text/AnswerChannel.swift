@@ -15,6 +15,8 @@ protocol AnswerChannel: Sendable {
   func beginEvents()
   func write(_ text: String)
   func end()
+  /// The stream, which is about to end, is not whole.
+  func fail(_ error: APIError)
 
   /// Runs what is short, one after the other.
   func perform(_ action: @escaping @Sendable () -> Void)
@@ -26,5 +28,6 @@ protocol AnswerChannel: Sendable {
 
 extension HTTPResponder: AnswerChannel {
   func started() {}
+  func fail(_ error: APIError) {}
   func beginEvents() { begin(contentType: "text/event-stream; charset=utf-8") }
 }

@@ -217,6 +217,7 @@ final class TextAnswer: Sendable {
       state.isOver = true
       if state.isBegun {
         responder.write(state.format.failure(error))
+        responder.fail(error)
         responder.end()
       } else {
         responder.send(state.format.refusal(error))
