@@ -17,7 +17,7 @@ import Testing
       "prompt": ["Hello", "ab"], "use_beam_search": true, "n": 2, "best_of": .number(JSONNumber(width)),
       "max_tokens": 6,
       "length_penalty": .number(JSONNumber(penalty)), "early_stopping": try JSONValue(parsing: early),
-      "return_token_ids": true, "stop_token_ids": [9, 40],
+      "return_token_ids": true, "stop_token_ids": [9, 40, 9],
     ]
     let reply = try await server.post("/v1/completions", body)
     let choices = try #require(reply["choices"]?.array)
@@ -53,6 +53,16 @@ import Testing
     #expect(reply["choices"]?.array?.count == 3)
     #expect(Set(reply["choices"]?.array?.compactMap { $0["message"]?["content"]?.string } ?? []).count == 3)
     #expect(server.engine?.statistics.running == 0)
+  }
+
+  @Test func eachPromptHasItsOwnRoom() async throws {
+    let server = try TestServer(context: 64)
+    // The second has room for four tokens, fewer than are written behind the first.
+    let long = JSONValue.array(Array(repeating: 5, count: 60))
+    let reply = try await server.post(
+      "/v1/completions",
+      ["prompt": [[5, 6], long], "use_beam_search": true, "n": 2, "ignore_eos": true, "return_token_ids": true])
+    #expect(reply["choices"]?.array?.compactMap { $0["token_ids"]?.array?.count } == [16, 16, 4, 4])
   }
 
   @Test(arguments: [

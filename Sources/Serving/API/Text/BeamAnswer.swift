@@ -29,6 +29,8 @@ final class BeamAnswer: Sendable {
   private let engine: InferenceEngine
   private let metrics: ServiceMetrics
   private let responder: any AnswerChannel
+  /// How many of the likeliest tokens behind each text are asked for.
+  private let candidates: Int
   private let state: Mutex<State>
 
   static func begin(
@@ -49,7 +51,9 @@ final class BeamAnswer: Sendable {
   ) {
     (self.request, self.beams, self.format) = (request, beams, format)
     (self.engine, self.metrics, self.responder) = (engine, metrics, responder)
-    state = Mutex(State(search: Self.search(request, beams, engine, prompt: 0)))
+    let search = Self.search(request, beams, engine, prompt: 0)
+    candidates = search.candidates
+    state = Mutex(State(search: search))
   }
 
   private static func search(
@@ -65,13 +69,13 @@ final class BeamAnswer: Sendable {
 
   /// What cannot be searched for.
   private var problem: APIError? {
-    let (prompt, search) = (request.prompts.map(\.count).max() ?? 0, state.withLock { $0.search })
-    if prompt + search.count > engine.context {
-      return APIError(Refusal.tooLong(tokens: prompt + search.count, limit: engine.context))
+    for (index, prompt) in request.prompts.enumerated() {
+      let tokens = prompt.count + Self.search(request, beams, engine, prompt: index).count
+      if tokens > engine.context { return APIError(Refusal.tooLong(tokens: tokens, limit: engine.context)) }
     }
-    guard search.candidates <= min(engine.vocabulary, 1000) else {
+    guard candidates <= min(engine.vocabulary, 1000) else {
       return APIError(
-        .badRequest, "\(search.width) beams are too many for a vocabulary of \(engine.vocabulary).", parameter: "n",
+        .badRequest, "\(beams.width) beams are too many for a vocabulary of \(engine.vocabulary).", parameter: "n",
         code: "invalid_value")
     }
     return nil
@@ -80,7 +84,7 @@ final class BeamAnswer: Sendable {
   private func generation(_ prompt: [Int32], _ written: [Int32]) -> GenerationRequest {
     var result = GenerationRequest(prompt: prompt + written, limit: 1)
     result.sampling.temperature = 0
-    result.sampling.logProbabilities = beams.width + engine.ends.count + request.fields.sampling.stopTokens.count
+    result.sampling.logProbabilities = candidates
     result.adapter = request.fields.adapter
     (result.priority, result.salt) = (request.fields.priority, request.fields.salt)
     result.tenant = responder.caller?.name ?? request.fields.tenant
