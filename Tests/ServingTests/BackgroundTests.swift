@@ -177,6 +177,8 @@ import Testing
     let told = try await server.events("/v1/responses", Self.body.with(("text", format)))
     #expect(told.last?.name == "response.failed")
     #expect(try await server.refusal("/v1/responses", Self.body.with(("store", false))).contains("'store'"))
+    let resumed = Self.body.with(("resume_token_ids", [5]))
+    #expect(try await server.refusal("/v1/responses", resumed).contains("'resume_token_ids'"))
   }
 
   @Test func whatFailsInItsMidstSaysWhy() async throws {

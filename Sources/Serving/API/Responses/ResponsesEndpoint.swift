@@ -14,6 +14,9 @@ extension APIService {
     let top = try fields.integer("top_logprobs", 0...20)
     var echo = ResponseEcho()
     let input = try echo.read(&fields)
+    if echo.isBackground, !generation.written.isEmpty {
+      throw fields.wrong("resume_token_ids", "is not possible with 'background': GET goes on with its stream")
+    }
     if let top, top > 0 { generation.sampling.logProbabilities = top }
     if echo.includesScores, generation.sampling.logProbabilities == nil { generation.sampling.logProbabilities = 0 }
 
