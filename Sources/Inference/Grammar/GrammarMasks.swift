@@ -98,6 +98,17 @@ package final class GrammarMasks: Sendable {
     }
   }
 
+  /// Those of which nothing is known yet: to find it takes a walk through the vocabulary for each.
+  ///
+  /// - Parameter states: the same ones behind each other, and told once.
+  func unknown(_ states: [Int32]) -> [Int32] {
+    known.withLock { known in
+      states.reduce(into: []) { new, state in
+        if known.locals[Int(state)] == nil, new.last != state { new.append(state) }
+      }
+    }
+  }
+
   func local(_ state: Int32) -> Local {
     known.withLock { known in
       if let local = known.locals[Int(state)] { return local }

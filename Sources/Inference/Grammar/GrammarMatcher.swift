@@ -29,6 +29,8 @@ package struct GrammarMatcher: Sendable {
   private static let allowancePerToken = 20_000
   /// Nodes of the vocabulary's tree that are passed as quickly as one pair is followed.
   private static let nodesPerUnit = 8
+  /// So many states that are met for the first time are looked at for one mask.
+  private static let mostNew = 4
 
   package init(_ masks: GrammarMasks) {
     self.masks = masks
@@ -147,6 +149,13 @@ package struct GrammarMatcher: Sendable {
     var turns: [(loop: GrammarMasks.Loop, turn: GrammarWalker.Return)] = []
     var work = 0
     let pairs = walker.set(place).prefix { $0 < GrammarWalker.escaped }
+    // Of many states that nobody has met, a few are looked at each time, and all of them are followed in one walk.
+    let new = masks.unknown(pairs.map { GrammarWalker.state($0) })
+    if new.count > Self.mostNew {
+      for state in new.prefix(Self.mostNew) { _ = masks.local(state) }
+      add(below: 0, place, to: &mask)
+      return mask
+    }
     var begin = 0
     while begin < pairs.count {
       let state = GrammarWalker.state(pairs[begin])

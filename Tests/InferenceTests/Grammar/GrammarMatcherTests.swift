@@ -328,4 +328,24 @@ import Testing
     matcher.rollback(59_999)
     #expect(matcher.follow(bytes: "b\"]".utf8) && matcher.isComplete)
   }
+
+  @Test func manyNewStatesAreFollowedAtOnce() throws {
+    let numbers = 100..<400
+    let rules = numbers.map { "r\($0) ::= [^0-9]+ \"\($0)\"" }
+    let root = "root ::= " + numbers.map { "r\($0)" }.joined(separator: " | ")
+    let grammar = try Grammar(gbnf: ([root] + rules).joined(separator: "\n"))
+    let letters = Array("abcdefghijklmnop".utf8)
+    let pairs = letters.flatMap { first in letters.map { second in [first, second] } }
+    let pieces = pairs.flatMap { first in pairs.map { second in first + second } }
+    let spellings: [[UInt8]] = (0...255).map { [UInt8($0)] } + pieces
+    var matcher = GrammarMatcher(GrammarMasks(try GrammarNetwork(grammar), GrammarVocabulary(spellings)))
+    #expect(matcher.follow(bytes: [letters[0]]))
+    var words = [UInt64](repeating: 0, count: (spellings.count + 63) / 64)
+    let clock = MonotonicClock()
+    let begin = clock.seconds
+    matcher.mask(into: &words)
+    #expect(clock.seconds - begin < 0.25)
+    #expect(matcher.problem == nil)
+    #expect(Tools.tokens(words).count > 65_536)
+  }
 }
