@@ -3,6 +3,7 @@
 import AsyncHTTPClient
 import Core
 import Dispatch
+import Formats
 import Inference
 import Models
 import NIOCore

@@ -339,7 +339,8 @@ import Testing
     let pieces = pairs.flatMap { first in pairs.map { second in first + second } }
     let spellings: [[UInt8]] = (0...255).map { [UInt8($0)] } + pieces
     var matcher = GrammarMatcher(GrammarMasks(try GrammarNetwork(grammar), GrammarVocabulary(spellings)))
-    #expect(matcher.follow(bytes: [letters[0]]))
+    let follows = matcher.follow(bytes: [letters[0]])
+    #expect(follows)
     var words = [UInt64](repeating: 0, count: (spellings.count + 63) / 64)
     let clock = MonotonicClock()
     let begin = clock.seconds
