@@ -123,6 +123,8 @@ final class RunningTool {
 
   /// What it has written so far.
   var printed: String { text(output) }
+  /// What it has written to standard error so far.
+  var complained: String { text(errors) }
 
   private func text(_ path: String) -> String {
     (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? ""

@@ -26,11 +26,19 @@ import Testing
       """
     let file = try place.write(settings.utf8, to: "route.json5")
     let (router, address) = try start(place, ["route", "--config", file, "--set", "interval=0.2"])
+    // Again until all are answered: workers need a moment until they are ready, and are found to be.
     func load() throws -> Outcome {
-      try place.run([
-        "load", "--url", address, "--requests", "8", "--concurrency", "2", "--input", "400", "--output", "8",
-        "--prompts", "characters", "--seed", "\(Int.random(in: 0..<1_000_000))",
-      ])
+      var outcome: Outcome
+      var tries = 0
+      repeat {
+        outcome = try place.run([
+          "load", "--url", address, "--requests", "8", "--concurrency", "2", "--input", "400", "--output", "8",
+          "--prompts", "characters", "--seed", "\(Int.random(in: 0..<1_000_000))",
+        ])
+        tries += 1
+        if outcome.code != 0 { usleep(300_000) }
+      } while outcome.code != 0 && tries < 100
+      return outcome
     }
     let first = try load()
     #expect(first.code == 0 && !first.showsCrash, "\(first)")
@@ -38,11 +46,12 @@ import Testing
     // A file that is wrong changes nothing; one that is right is taken without a break.
     _ = try place.write("{ workers: 7 }".utf8, to: "route.json5")
     router.send(1)
-    usleep(300_000)
+    #expect(router.waits(until: { router.complained.contains("Not reloaded, what was in force stays") }, seconds: 60))
     // Now the one that read answers, and the one that answered is gone.
     _ = try place.write("{ workers: [\"\(reads)\"] }".utf8, to: "route.json5")
     router.send(1)
-    usleep(500_000)
+    let again = "Workers, keys and certificates were read again."
+    #expect(router.waits(until: { router.complained.contains(again) }, seconds: 60))
     writer.send(2)
     _ = writer.wait(seconds: 20)
     let second = try load()
@@ -50,8 +59,6 @@ import Testing
     router.send(2)
     let end = router.wait(seconds: 20)
     #expect(end.code == 0 && end.output.contains("to 2 workers"), "\(end)")
-    #expect(end.errors.contains("Not reloaded, what was in force stays"), "\(end)")
-    #expect(end.errors.contains("Workers, keys and certificates were read again."), "\(end)")
   }
 
   @Test func whatIsMissingIsSaid() throws {
