@@ -133,7 +133,7 @@ import Testing
     let reader = try engine { $0.running = 1 }
     let isOver = Mutex(false)
     let clock = MonotonicClock()
-    let end = clock.seconds + 60
+    let end = clock.seconds + 600
     var long = GenerationRequest(prompt: [1, 2, 3], limit: 100)
     (long.priority, long.sampling.ignoreEnd) = (1, true)
     @Sendable func occupy(_ request: GenerationRequest, _ started: @escaping @Sendable () -> Void) {
