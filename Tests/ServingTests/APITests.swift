@@ -38,7 +38,7 @@ import Testing
     request.method = method
     request.headers = HTTPHeaders(headers)
     if let body { request.body = .bytes(ByteBuffer(string: body)) }
-    let response = try await client.execute(request, timeout: .seconds(60))
+    let response = try await client.execute(request, timeout: .seconds(300))
     let bytes = try await response.body.collect(upTo: 1 << 24)
     return (Int(response.status.code), String(buffer: bytes))
   }
@@ -165,7 +165,7 @@ import Testing
     func status(_ path: String, _ key: String?) async throws -> Int {
       var request = HTTPClientRequest(url: "http://127.0.0.1:\(locked.port)\(path)")
       if let key { request.headers.add(name: "authorization", value: "Bearer \(key)") }
-      return Int(try await client.execute(request, timeout: .seconds(10)).status.code)
+      return Int(try await client.execute(request, timeout: .seconds(300)).status.code)
     }
     for path in ["/v1/models", "/metrics", "/nothing", "/version"] {
       #expect(try await status(path, nil) == 401)
@@ -181,7 +181,7 @@ import Testing
     request.method = .POST
     request.body = .bytes(
       ByteBuffer(string: #"{"prompt": "a", "max_tokens": 100, "ignore_eos": true, "stream": true}"#))
-    var response: HTTPClientResponse? = try await client.execute(request, timeout: .seconds(10))
+    var response: HTTPClientResponse? = try await client.execute(request, timeout: .seconds(300))
     for try await _ in response!.body { break }
     response = nil
     for _ in 0..<500 where engine.statistics.running > 0 { try await Task.sleep(for: .milliseconds(10)) }

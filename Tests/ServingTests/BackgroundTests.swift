@@ -80,7 +80,7 @@ import Testing
     request.method = .POST
     let body = Self.body.with(("max_output_tokens", 700), ("stream", true), ("ignore_eos", true))
     request.body = .bytes(ByteBuffer(string: body.json))
-    var response: HTTPClientResponse? = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+    var response: HTTPClientResponse? = try await HTTPClient.shared.execute(request, timeout: .seconds(300))
     var text = ""
     for try await piece in response!.body {
       text += String(buffer: piece)
@@ -112,7 +112,7 @@ import Testing
     request.method = .POST
     request.body = .bytes(ByteBuffer(string: Self.body.with(("stream", true)).json))
     var text = ""
-    for try await piece in try await HTTPClient.shared.execute(request, timeout: .seconds(10)).body {
+    for try await piece in try await HTTPClient.shared.execute(request, timeout: .seconds(300)).body {
       text += String(buffer: piece)
       if text.contains("response.queued") && text.hasSuffix("\n\n") { break }
     }

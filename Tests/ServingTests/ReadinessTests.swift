@@ -43,7 +43,7 @@ import Testing
     let server = try HTTPServer(host: "127.0.0.1", port: 0, loops: 1, handle: service.handle)
     func status(_ path: String) async throws -> Int {
       let request = HTTPClientRequest(url: "http://127.0.0.1:\(server.port)\(path)")
-      return Int(try await HTTPClient.shared.execute(request, timeout: .seconds(30)).status.code)
+      return Int(try await HTTPClient.shared.execute(request, timeout: .seconds(300)).status.code)
     }
     #expect(try await status("/ready") == 503 && !engine.isReady)
     #expect(try await status("/health") == 200)

@@ -69,7 +69,7 @@ struct TestServer {
     var request = HTTPClientRequest(url: "http://127.0.0.1:\(server.port)\(path)")
     request.method = method
     if let body { request.body = .bytes(ByteBuffer(string: body.json)) }
-    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(60))
+    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(300))
     let bytes = try await response.body.collect(upTo: 1 << 24)
     return (Int(response.status.code), String(buffer: bytes))
   }

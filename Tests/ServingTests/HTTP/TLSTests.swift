@@ -29,7 +29,7 @@ import Testing
       try certificate.reload()
       var request = HTTPClientRequest(url: "https://localhost:\(server.port)/a")
       if close { request.headers.add(name: "connection", value: "close") }
-      let response = try await client.execute(request, timeout: .seconds(20))
+      let response = try await client.execute(request, timeout: .seconds(300))
       let body = try await response.body.collect(upTo: 1 << 24)
       #expect(response.status == .ok && String(buffer: body) == "/a \(text)")
     }

@@ -12,7 +12,7 @@ import Synchronization
 import Testing
 
 @Suite struct PrefillTests {
-  private static func transfer(_ key: String = "shared", patience: Int = 30) throws -> CacheTransfer {
+  private static func transfer(_ key: String = "shared", patience: Int = 300) throws -> CacheTransfer {
     try CacheTransfer(key: key, patience: patience)
   }
 
@@ -109,7 +109,7 @@ import Testing
     let authority = fixtures + "certificate.pem"
     for (trusts, outcome) in [(true, PrefillOutcome.moved), (false, .unreachable)] {
       let writer = try TestServer(
-        transfer: CacheTransfer(key: "shared", authority: trusts ? authority : nil))
+        transfer: CacheTransfer(key: "shared", authority: trusts ? authority : nil, patience: 300))
       let group = WorkerGroup(
         .given(WorkerAddress(host: "localhost", port: reader.server.port, isEncrypted: true)), .prefill)
       let router = try TestRouter([writer.server.port], groups: [group], transferKey: "shared") {
@@ -212,7 +212,7 @@ import Testing
       request.method = .POST
       if let key { request.headers.add(name: "x-transfer-key", value: key) }
       request.body = .bytes(ByteBuffer(string: body.json))
-      let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+      let response = try await HTTPClient.shared.execute(request, timeout: .seconds(300))
       return (Int(response.status.code), String(buffer: try await response.body.collect(upTo: 1 << 24)))
     }
     let form = JSONValue.string(writer.engine!.blockForm!.fingerprint)
@@ -243,7 +243,7 @@ import Testing
     request.method = .POST
     request.headers.add(name: "x-prefill-worker", value: "http://127.0.0.1:1")
     request.body = .bytes(ByteBuffer(string: Self.requests(90)[1].body.json))
-    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(300))
     #expect(response.status == .ok && response.headers["x-prefill"].isEmpty)
   }
 

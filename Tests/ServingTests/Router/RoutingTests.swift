@@ -273,7 +273,7 @@ import Testing
     request.method = .POST
     let body: JSONValue = ["prompt": "a", "max_tokens": 1000, "ignore_eos": true, "stream": true]
     request.body = .bytes(ByteBuffer(string: body.json))
-    var response: HTTPClientResponse? = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+    var response: HTTPClientResponse? = try await HTTPClient.shared.execute(request, timeout: .seconds(300))
     for try await _ in response!.body { break }
     response = nil
     for _ in 0..<500 where front.service.active + worker.engine!.statistics.running > 0 {

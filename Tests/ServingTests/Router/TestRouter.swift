@@ -46,7 +46,7 @@ final class TestRouter: Sendable {
     request.method = .init(rawValue: method)
     if let key { request.headers.add(name: "authorization", value: "Bearer \(key)") }
     if let body { request.body = .bytes(ByteBuffer(string: body.json)) }
-    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(60))
+    let response = try await HTTPClient.shared.execute(request, timeout: .seconds(300))
     #expect(response.headers["x-prefill"].isEmpty, "what workers tell routers is no client's")
     return (Int(response.status.code), String(buffer: try await response.body.collect(upTo: 1 << 24)))
   }
