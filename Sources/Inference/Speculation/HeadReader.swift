@@ -82,14 +82,8 @@ final class HeadReader: DraftReader {
   func follow(
     _ paths: [DraftPath], in step: EngineStep, receive: (Int, UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
-    let parts = paths.map { path in
-      var part = step.parts[path.part]
-      if let branch = path.branch { part.blocks = part.branches[branch].blocks }
-      part.branches = []
-      // The state is that of the position before the draft's.
-      (part.start, part.tokens) = (part.start + path.tokens.count - 1, path.tokens.suffix(1))
-      return part
-    }
+    // The state is that of the position before the draft's.
+    let parts = paths.map { $0.last(in: step, lag: lag) }
     let given = paths.flatMap { states[$0.row] }
     states = []
     try runner.run(EngineStep(parts: parts), from: .states(given)) { path, state, logits in

@@ -37,13 +37,7 @@ final class ModelReader: DraftReader {
   func follow(
     _ paths: [DraftPath], in step: EngineStep, receive: (Int, UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
-    let parts = paths.map { path in
-      var part = step.parts[path.part]
-      if let branch = path.branch { part.blocks = part.branches[branch].blocks }
-      part.branches = []
-      (part.start, part.tokens) = (part.start + path.tokens.count, path.tokens.suffix(1))
-      return part
-    }
+    let parts = paths.map { $0.last(in: step, lag: lag) }
     try runner.run(EngineStep(parts: parts)) { _, row, logits in try receive(row, logits[0]) }
   }
 

@@ -53,6 +53,15 @@ struct DraftPath {
   var tokens: [Int32]
   /// Of the reader's last run, what the last token was drawn from.
   var row: Int
+
+  /// The step's part with nothing but the last token, read `lag` positions before its own.
+  func last(in step: EngineStep, lag: Int) -> EngineStep.Part {
+    var result = step.parts[part]
+    if let branch { result.blocks = result.branches[branch].blocks }
+    result.branches = []
+    (result.start, result.tokens) = (result.start + tokens.count - lag, tokens.suffix(1))
+    return result
+  }
 }
 
 /// Drafts what a reader holds to be likely.
