@@ -4,28 +4,39 @@ import Core
 ///
 /// A dense row-major array, 64-byte aligned, with reference semantics: a program that was given it as a donated input writes
 /// its result into it. `Hashable` by identity.
+///
+/// A device may keep the elements in memory of its own between runs; they come to the host when somebody looks. So `pointer`
+/// and `bytes` are asked for again after every run.
 public final class TensorData: @unchecked Sendable, Hashable, CustomStringConvertible {
   public let type: TensorType
-  /// The first element; `type.bytes` bytes may be used.
-  public let pointer: UnsafeMutableRawPointer
+  private let host: UnsafeMutableRawPointer
   private let owner: AnyObject?
+  let residence = Residence()
+
+  /// The first element; `type.bytes` bytes may be used until the next run that is given this data.
+  public var pointer: UnsafeMutableRawPointer {
+    residence.claim(hostBytes)
+    return host
+  }
+
+  var hostBytes: UnsafeMutableRawBufferPointer { .init(start: host, count: type.bytes) }
 
   /// Zeros.
   public init(_ type: TensorType) {
     self.type = type
-    pointer = ZeroedMemory.allocate(type.bytes)
+    host = ZeroedMemory.allocate(type.bytes)
     owner = nil
   }
 
   /// Memory that belongs to somebody else, who is kept alive: a mapped file, an arena.
   public init(_ type: TensorType, pointer: UnsafeMutableRawPointer, owner: AnyObject) {
     self.type = type
-    self.pointer = pointer
+    host = pointer
     self.owner = owner
   }
 
   deinit {
-    if owner == nil { ZeroedMemory.deallocate(pointer, type.bytes) }
+    if owner == nil { ZeroedMemory.deallocate(host, type.bytes) }
   }
 
   /// A copy of `values`, which are converted to `element`.
@@ -100,7 +111,7 @@ public final class TensorData: @unchecked Sendable, Hashable, CustomStringConver
   /// All elements as Float.
   public var floats: [Float] {
     if type.element == .float32 {
-      return Array(UnsafeBufferPointer(start: pointer.assumingMemoryBound(to: Float.self), count: count))
+      return Array(readBytes.assumingMemoryBound(to: Float.self))
     }
     return (0..<count).map { Float(self[$0].double) }
   }
@@ -118,18 +129,20 @@ public final class TensorData: @unchecked Sendable, Hashable, CustomStringConver
 
   public func copy() -> TensorData {
     let result = TensorData(type)
-    result.pointer.copyMemory(from: pointer, byteCount: type.bytes)
+    result.bytes.copyMemory(from: readBytes)
     return result
   }
 
   /// Takes over the bytes of another of the same type.
   public func assign(_ other: TensorData) {
     precondition(type.element == other.type.element && count == other.count, "cannot assign \(other.type) to \(type)")
-    if pointer != other.pointer { pointer.copyMemory(from: other.pointer, byteCount: type.bytes) }
+    let source = other.readBytes
+    if UnsafeRawPointer(pointer) != source.baseAddress! { bytes.copyMemory(from: source) }
   }
 
   private func load<T: BitwiseCopyable>(_ index: Int, as: T.Type) -> T {
-    pointer.load(fromByteOffset: index * MemoryLayout<T>.size, as: T.self)
+    residence.settle(hostBytes)
+    return host.load(fromByteOffset: index * MemoryLayout<T>.size, as: T.self)
   }
 
   private func store<T: BitwiseCopyable>(_ index: Int, _ value: T) {
