@@ -31,6 +31,7 @@ public struct ServeConfiguration: Configuration {
   public var allowAdapterLoading = false
   /// Threads to compute with; nil: all processors.
   public var threads: Int?
+  public var device = DeviceChoice.cpu
   public var http = HTTPConfiguration()
   public var engine = EngineConfiguration()
   public var observation = ObservationConfiguration()

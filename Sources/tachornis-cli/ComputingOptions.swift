@@ -1,9 +1,12 @@
 import ArgumentParser
-import CPUBackend
+import Core
 import Tensors
 
 /// How a command computes.
 struct ComputingOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("What computes: \(DeviceChoice.forms).", valueName: "device"))
+  var device: DeviceChoice?
+
   @Option(help: "Threads to compute with.")
   var threads: Int?
 
@@ -14,9 +17,12 @@ struct ComputingOptions: ParsableArguments {
   /// What is computed with, the default backend from now on.
   ///
   /// - Parameter rowInvariant: whether a row's bits must not depend on what other rows are computed with it.
-  func backend(rowInvariant: Bool = false) -> CPUBackend {
-    let backend = CPUBackend(threads: threads, rowInvariant: rowInvariant)
-    DefaultBackend.use(backend)
-    return backend
+  func backend(rowInvariant: Bool = false) throws -> any Backend {
+    try Device.backend(device ?? .cpu, threads: threads, rowInvariant: rowInvariant)
+  }
+
+  /// As settings of a configuration: `device=…`, `threads=…`.
+  var settings: [String] {
+    (device.map { ["device=\($0.setting)"] } ?? []) + (threads.map { ["threads=\($0)"] } ?? [])
   }
 }

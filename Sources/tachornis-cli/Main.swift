@@ -21,7 +21,7 @@ struct Tachornis: ParsableCommand {
       Quickstart.self, Train.self, Generate.self, Chat.self, Serve.self, Route.self, Load.self, Evaluate.self,
       Tokenize.self,
       BenchCommand.self,
-      Profile.self,
+      Profile.self, Kernels.self,
       Embed.self, Classify.self, Rerank.self, Doctor.self, Inspect.self, Convert.self, Pull.self, Quantize.self,
     ])
 

@@ -52,7 +52,7 @@ struct WritingOptions: ParsableArguments {
   func load() throws -> (model: LoadedModel, writer: any TextWriter) {
     let loaded = try LoadedModel(path: model.model)
     if drafting.isOn { return (loaded, try draftingWriter(loaded)) }
-    let backend = model.computing.backend()
+    let backend = try model.computing.backend()
     let adapter = try adapter.map { try LowRankAdapter(path: $0, for: loaded.pretrained) }
     let generator = try Generator(
       loaded.pretrained, adapter: adapter, precision: model.precision, storage: cache?.storage,
@@ -63,7 +63,7 @@ struct WritingOptions: ParsableArguments {
 
   private func draftingWriter(_ loaded: LoadedModel) throws -> DraftingWriter {
     // A text must not depend on how many of its tokens are judged at a time.
-    let backend = model.computing.backend(rowInvariant: true)
+    let backend = try model.computing.backend(rowInvariant: true)
     let weights = try loaded.pretrained.weights(model.precision)
     for notice in weights.notices { Failure.writeError("note: \(notice)\n") }
     var configuration = EngineConfiguration()

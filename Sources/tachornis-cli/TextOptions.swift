@@ -1,7 +1,8 @@
 import ArgumentParser
-import CPUBackend
+import Tensors
 import Core
 import Networks
+import Tensors
 
 /// The options that all commands share that read texts with an encoder.
 struct TextOptions: ParsableArguments {
@@ -40,11 +41,11 @@ struct TextOptions: ParsableArguments {
 
   /// Computes something of the texts with a model that is loaded first, and says how long both took if that is wanted.
   func run<Model, Result>(
-    load: (CPUBackend) throws -> Model, compute: (Model, [String]) throws -> Result
+    load: (any Backend) throws -> Model, compute: (Model, [String]) throws -> Result
   ) throws -> Result {
     let clock = MonotonicClock()
     let begin = clock.seconds
-    let model = try load(computing.backend())
+    let model = try load(try computing.backend())
     let texts = try texts()
     let loaded = clock.seconds
     let result = try compute(model, texts)

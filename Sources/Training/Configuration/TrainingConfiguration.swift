@@ -32,6 +32,7 @@ public struct TrainingConfiguration: Configuration {
   /// Compute each layer's inner values again on the way back instead of keeping them.
   public var rematerialise = false
   public var seed: UInt64 = 1
+  public var device = DeviceChoice.cpu
   /// Threads to compute with; all processors if nil. Does not change results.
   public var threads: Int?
   /// The instruction set to compute with; the best that the machine has if nil.

@@ -84,7 +84,11 @@ func medianTime(
     // What takes seconds is not run five times.
     if times.count >= 3, clock.now - begin > .seconds(4 * seconds + 4) { break }
   }
-  times.sort()
+  return medianOfSorted(times.sorted())
+}
+
+/// - Precondition: there is one at least.
+func medianOfSorted(_ times: [Double]) -> Double {
   let middle = times.count / 2
   return times.count % 2 == 1 ? times[middle] : (times[middle - 1] + times[middle]) / 2
 }

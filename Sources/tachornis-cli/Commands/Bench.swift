@@ -1,6 +1,7 @@
 // `tachornis bench`: how close each kernel comes to the limits of this machine.
 
 internal import ArgumentParser
+internal import Core
 internal import FoundationEssentials
 
 struct BenchCommand: ParsableCommand {
@@ -22,7 +23,22 @@ struct BenchCommand: ParsableCommand {
         tachornis bench --json --threads 1 > bench.jsonl
         tachornis bench --vocabulary tokenizer.json --vocabulary gpt2.tiktoken --text book.txt
         tachornis bench --model llama-Q4_K_M.gguf --prompt 512 --tokens 64
+        tachornis bench --device gpu --check
+        tachornis bench --device gpu --filter "attention bf16"
+        tachornis bench --device emulator --filter matmul
+
+      With --device gpu these are the kernels of a GPU, next to the bandwidth of its memory; on the emulator the same at small \
+      shapes, with the roofline's estimates instead of times. Benchmarks/gpu runs them in turn with PyTorch.
       """)
+
+  @Option(help: ArgumentHelp("Measure the kernels of this: \(DeviceChoice.forms).", valueName: "device"))
+  var device: DeviceChoice = .cpu
+
+  @Flag(help: "With a GPU: compare each kind of kernel with the reference first, and do not time what is wrong.")
+  var check = false
+
+  @Flag(help: "With a GPU: take requests from standard input, a JSON object a line, as Benchmarks/gpu makes them.")
+  var requests = false
 
   @Flag(help: "Print one JSON object a line instead of a table.")
   var json = false
@@ -64,12 +80,19 @@ struct BenchCommand: ParsableCommand {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads must be from 1 to 1024, but is \(threads)")
     }
+    if device == .cpu, check || requests {
+      throw ValidationError("--check and --requests need --device gpu or emulator")
+    }
+    if device != .cpu, model != nil || !vocabulary.isEmpty || threads != nil {
+      throw ValidationError("--model, --vocabulary and --threads are for the processor; leave --device out")
+    }
     if !(seconds > 0 && seconds <= 3600) {
       throw ValidationError("--seconds must be more than 0 and at most 3600, but is \(seconds)")
     }
   }
 
   func run() throws {
+    if device != .cpu { return try runOnDevice() }
     if let tokenizers = try tokenizers() {
       try tokenizers.run(json: json, seconds: seconds) { print($0) }
       return
@@ -87,6 +110,18 @@ struct BenchCommand: ParsableCommand {
     if measured == 0, filter != "peaks" {
       throw ValidationError("nothing matches '\(filter)'; leave --filter out to see all names, or say 'peaks'")
     }
+  }
+
+  private func runOnDevice() throws {
+    let benchmark = try GPUBenchmark(device)
+    if requests {
+      var answers = GPURequests(benchmark)
+      // What asks is a pipe: each line has to leave at once.
+      answers.serve(next: { readLine() }) { writeOutput($0 + "\n") }
+      return
+    }
+    let measured = benchmark.run(filter: filter, checks: check, json: json, seconds: seconds) { writeOutput($0 + "\n") }
+    if measured == 0 { throw ValidationError("nothing matches '\(filter)'; leave --filter out to see all names") }
   }
 
   private func tokenizers() throws -> TokenizerBenchmark? {

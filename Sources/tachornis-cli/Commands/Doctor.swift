@@ -3,6 +3,8 @@ import CKernels
 import CPUBackend
 import Core
 import FoundationEssentials
+import GPUBackend
+import KernelLanguage
 import Tensors
 import Training
 
@@ -11,10 +13,15 @@ struct Doctor: ParsableCommand {
     abstract: "Show what this machine has and what will be used.",
     discussion: "Example:\n  tachornis doctor")
 
-  @OptionGroup var computing: ComputingOptions
+  @Option(help: "Threads to compute with.")
+  var threads: Int?
+
+  func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads is \(threads); it must be 1 or more.") }
+  }
 
   func run() throws {
-    let backend = computing.backend()
+    let backend = CPUBackend(threads: threads)
     let sets = CPUBackend.InstructionSet.allCases.filter { $0 != .amxEmulated }
     row("processor", Doctor.field("model name", in: "/proc/cpuinfo") ?? "unknown")
     row("processors", "\(CPUBackend.processors), of which \(backend.threads) will be used")
@@ -30,7 +37,7 @@ struct Doctor: ParsableCommand {
       let peak = try ComputePeak.measure(element, backend: backend, clock: MonotonicClock())
       row("\(element) products", "\(Numerals.fixed(peak / 1e9, 0)) GFLOP/s")
     }
-    row("GPU", "none is used: this version computes on the processor")
+    for (index, text) in Doctor.gpus.enumerated() { row(index == 0 ? "GPU" : "", text) }
     writeOutput("\n`tachornis bench` measures every kernel against the machine's limits.\n")
   }
 
@@ -42,6 +49,18 @@ struct Doctor: ParsableCommand {
     guard let data = try? Data(contentsOf: URL(filePath: path)) else { return nil }
     let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix(name) }
     return line?.split(separator: ":", maxSplits: 1).last.map { String($0.drop { $0 == " " || $0 == "\t" }) }
+  }
+
+  /// One line a GPU, or why there is none.
+  private static var gpus: [String] {
+    do {
+      return try CUDADriver.open().devices().map { properties in
+        "\(properties.name), \(properties.multiprocessors) multiprocessors, \(Numerals.bytes(properties.memoryBytes)), "
+          + "kernels for \(properties.target.name)"
+      }
+    } catch {
+      return ["none: \(error)", "`--device emulator` runs the GPU's kernels on the processor"]
+    }
   }
 
   private static var memory: String? {

@@ -48,7 +48,7 @@ struct Evaluate: ParsableCommand {
       throw CommandError("--window is \(window), but the model knows only \(context) tokens at a time.")
     }
     let text = try loaded.tokens(of: data)
-    let backend = options.computing.backend()
+    let backend = try options.computing.backend()
     let length = window ?? min(context, 4096)
     let evaluator = try Evaluator(
       loaded.pretrained, precision: options.precision, batch: batch, length: length, storage: cache?.storage,

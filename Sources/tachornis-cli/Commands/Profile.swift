@@ -14,9 +14,13 @@ struct Profile: ParsableCommand {
       Examples:
         tachornis profile --model gpt2-10m --vocabulary 65 --batch 8
         tachornis profile --model llama-Q4_K_M.gguf --length 512
+        tachornis profile --model gpt2 --device gpu --trace step.json
+        tachornis profile --model gpt2-small --vocabulary 96 --length 32 --batch 2 --device emulator
 
       Runs a few steps on made-up tokens, then one in which each instruction is \
       timed, and prints them by kind. With a model on disk: reads a prompt of --length tokens, and writes one.
+      With --device gpu these are the times of kernels, on the emulator estimates from what they did; --trace writes \
+      them for ui.perfetto.dev.
       """)
 
   @Option(
@@ -47,7 +51,13 @@ struct Profile: ParsableCommand {
   @Option(help: "Write the graph of the step there, in the language of Graphviz.")
   var dot: String?
 
+  @Option(help: ArgumentHelp("With --device gpu or emulator: write each kernel's time there.", valueName: "file"))
+  var trace: String?
+
   func validate() throws {
+    if trace != nil, (computing.device ?? .cpu) == .cpu {
+      throw ValidationError("--trace is of a GPU's kernels: it needs --device gpu or emulator.")
+    }
     for (name, value) in [("vocabulary", vocabulary), ("batch", batch), ("steps", steps)]
     where value < 1 {
       throw ValidationError("--\(name) is \(value); it must be 1 or more.")
@@ -55,8 +65,9 @@ struct Profile: ParsableCommand {
   }
 
   func run() throws {
-    let backend = computing.backend()
-    if FileManager.default.fileExists(atPath: model) { return try generation(backend) }
+    let gpu = try computing.device.flatMap { try GPUClock.backend($0) }
+    let backend: any Backend = try gpu?.backend ?? computing.backend()
+    if FileManager.default.fileExists(atPath: model) { return try generation(backend, gpu?.clock) }
     var shape = try GPTPreset.named(model).configuration
     shape.vocabulary = vocabulary
     let length = length ?? shape.context
@@ -79,6 +90,16 @@ struct Profile: ParsableCommand {
         targets: TensorData(Array(text.dropFirst()), shape: [batch, length])
       )
     ]
+    if let clock = gpu?.clock {
+      // Before any other step: later ones are recorded and started as one, in which kernels have no times of their own.
+      func kernels() throws -> [KernelTime] {
+        try clock.kernels { _ = try step(batches, state, .init(rate: 0, step: 1, key: 1)) }
+      }
+      // The first step on a GPU loads what it needs.
+      if !clock.isEstimate { _ = try kernels() }
+      try report(try kernels(), of: clock, on: backend)
+      if clock.isEstimate { return writeOutput("memory beside the state:  \(Numerals.bytes(step.arenaBytes))\n") }
+    }
     let clock = MonotonicClock()
     var times: [Double] = []
     for number in 1...steps {
@@ -86,13 +107,15 @@ struct Profile: ParsableCommand {
       _ = try step(batches, state, .init(rate: 1e-4, step: number, key: Int64(number)))
       times.append(clock.seconds - start)
     }
-    var instructions = InstructionTimes(clock: clock)
-    _ = try step(batches, state, .init(rate: 1e-4, step: steps + 1, key: 1)) { instruction, _, program in
-      instructions.count(instruction, of: program)
+    if gpu == nil {
+      var instructions = InstructionTimes(clock: clock)
+      _ = try step(batches, state, .init(rate: 1e-4, step: steps + 1, key: 1)) { instruction, _, program in
+        instructions.count(instruction, of: program)
+      }
+      writeOutput(instructions.table)
     }
     let median = times.sorted()[times.count / 2]
     let flops = Double(batch * length) * shape.trainingFLOPs(length: length)
-    writeOutput(instructions.table)
     writeOutput(
       """
 
@@ -104,7 +127,7 @@ struct Profile: ParsableCommand {
   }
 
   /// Reading a prompt and writing a token behind it with a model on disk.
-  private func generation(_ backend: CPUBackend) throws {
+  private func generation(_ backend: any Backend, _ gpuClock: GPUClock?) throws {
     let pretrained = try PretrainedModel(path: model)
     let generator = try Generator(pretrained, backend: backend)
     let random = RandomStream(key: 1)
@@ -115,12 +138,35 @@ struct Profile: ParsableCommand {
       ("reading \(text.count - 1) tokens", 1, true), ("writing one behind them", 0, false),
     ] {
       let part = Array(text.dropLast(prefix))
-      _ = try generator.logits(after: part)
-      if reset { generator.forget() }
+      func prepare() throws {
+        _ = try generator.logits(after: part)
+        if reset { generator.forget() }
+      }
+      if let gpuClock {
+        // What is prepared would be recorded, too, if it were not looked at.
+        _ = try gpuClock.kernels(prepare)
+        let times = try gpuClock.kernels { _ = try generator.logits(after: part) }
+        writeOutput("\(title), kernels:\n\n")
+        try report(times, of: gpuClock, on: backend, part: reset ? "reading" : "writing")
+        continue
+      }
+      try prepare()
       var times = InstructionTimes(clock: clock)
       let start = clock.seconds
       _ = try generator.logits(after: part) { times.count($0, of: $1) }
       writeOutput("\(title): \(Numerals.fixed((clock.seconds - start) * 1e3, 2)) ms\n\n\(times.table)\n")
     }
+  }
+
+  /// Prints the kernels' table, and writes the trace if it is wanted.
+  ///
+  /// - Parameter part: what the trace's name says where there are several.
+  private func report(_ times: [KernelTime], of clock: GPUClock, on backend: any Backend, part: String? = nil) throws {
+    let profile = GPUProfile(times: times, isEstimate: clock.isEstimate)
+    writeOutput(profile.table)
+    guard let trace else { return }
+    let path = part.map { "\(trace).\($0)" } ?? trace
+    try profile.writeTrace(to: path, device: backend.name)
+    writeOutput("\ntrace: \(path)\n")
   }
 }

@@ -107,7 +107,7 @@ struct Quantize: ParsableCommand {
     // Texts are read before anything is computed, so that a wrong one is found at once.
     let text = try calibration.map { try Quantize.text($0, loaded, least: loaded.calibrationWindow) }
     let held = try evaluate.map { try Quantize.text($0, loaded, least: 2) }
-    let backend = computing.backend()
+    let backend = try computing.backend()
     let files = try WeightFiles(path: pretrained.path)
     for pattern in kept where !files.names.contains(where: { $0.contains(pattern) }) {
       throw CommandError(
@@ -127,7 +127,7 @@ struct Quantize: ParsableCommand {
   // MARK: Integers
 
   private func writeIntegers(
-    _ bits: Int, _ loaded: LoadedModel, _ files: WeightFiles, _ text: [Int32]?, _ backend: CPUBackend
+    _ bits: Int, _ loaded: LoadedModel, _ files: WeightFiles, _ text: [Int32]?, _ backend: any Backend
   ) throws -> String {
     let group = group ?? 32
     var quantizer = ModelQuantizer(

@@ -54,6 +54,7 @@ struct Quickstart: ParsableCommand {
     configuration.batch = 16
     configuration.seconds = seconds
     configuration.threads = computing.threads
+    if let device = computing.device { configuration.device = device }
     configuration.schedule = .init(peak: 4e-3, warmup: 40, course: .linear(final: 0.02))
     configuration.evaluation.every = 200
     configuration.sampling.every = 400

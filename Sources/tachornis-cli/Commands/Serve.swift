@@ -100,8 +100,7 @@ struct Serve: ParsableCommand {
   @Flag(help: "Let requests load adapters from this machine's disk, and unload them.")
   var allowAdapterLoading = false
 
-  @Option(help: "Threads to compute with.")
-  var threads: Int?
+  @OptionGroup var computing: ComputingOptions
 
   @Option(help: "A JSON5 file with settings.")
   var config: String?
@@ -118,8 +117,7 @@ struct Serve: ParsableCommand {
     let keys = try settings.keys.map { KeyRing(try ConfigurationLoader.load(file: $0)) }
     let certificate = try settings.tlsCertificate.map { try TLSCertificate(chain: $0, key: settings.tlsKey!) }
     // A text must not depend on which others are written beside it.
-    let backend = CPUBackend(threads: settings.threads, rowInvariant: true)
-    DefaultBackend.use(backend)
+    let backend = try Device.backend(settings.device, threads: settings.threads, rowInvariant: true)
     let observers = try Observers(settings.observation, model: settings.servedName)
     let (service, about) = try service(settings, backend, keys, observers)
     // Threads compute; one loop reads and writes.
@@ -170,7 +168,7 @@ struct Serve: ParsableCommand {
       overrides.append("adapters=\(JSONValue.object(JSONObject([(parts[0], .string(parts[1]))])).json)")
     }
     if allowAdapterLoading { overrides.append("allowAdapterLoading=true") }
-    if let threads { overrides.append("threads=\(threads)") }
+    overrides += computing.settings
     let result: ServeConfiguration = try ConfigurationLoader.load(file: config, overrides: overrides)
     if result.model.isEmpty { throw ValidationError("There is no model to serve: give --model PATH.") }
     return result
@@ -197,7 +195,7 @@ struct Serve: ParsableCommand {
 
   /// What answers, and a few words about it.
   private func service(
-    _ settings: ServeConfiguration, _ backend: CPUBackend, _ keys: KeyRing?, _ observers: Observers
+    _ settings: ServeConfiguration, _ backend: any Backend, _ keys: KeyRing?, _ observers: Observers
   ) throws -> (APIService, String) {
     var about = APISettings(name: settings.servedName, version: Tachornis.version)
     about.keys = keys

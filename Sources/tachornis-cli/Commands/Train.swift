@@ -69,7 +69,7 @@ struct Train: ParsableCommand {
     if let steps { flags.append("steps=\(steps)") }
     if let seconds { flags.append("seconds=\(seconds)") }
     if let seed { flags.append("seed=\(seed)") }
-    if let threads = computing.threads { flags.append("threads=\(threads)") }
+    flags += computing.settings
     let preset = model ?? settings.last { $0.hasPrefix("preset=") }.map { String($0.dropFirst(7)) }
     if let preset { flags.append("preset=\(Train.quoted(preset))") }
     let defaults = try preset.map { try TrainingConfiguration(preset: $0) } ?? TrainingConfiguration()
@@ -90,8 +90,8 @@ struct Train: ParsableCommand {
 enum TrainCommand {
   @discardableResult
   static func run(_ configuration: TrainingConfiguration, folder: String, resume: Bool) throws -> RunSummary {
-    let backend = CPUBackend(threads: configuration.threads, instructionSet: try instructionSet(configuration))
-    DefaultBackend.use(backend)
+    let backend = try Device.backend(
+      configuration.device, threads: configuration.threads, instructionSet: try instructionSet(configuration))
     Interrupt.watch()
     let training = try TrainingRun(
       configuration, folder: folder, resume: resume, backend: backend, display: TerminalSink())
