@@ -46,13 +46,15 @@ let examples = ["LinearRegression", "TrainTinyGPT"]
 func example(_ name: String) -> Target {
   .executableTarget(
     name: name, dependencies: ["Tachornis"], path: "Examples",
-    exclude: examples.filter { $0 != name }.map { "\($0).swift" }, swiftSettings: swiftSettings)
+    exclude: ["ProductLadder"] + examples.filter { $0 != name }.map { "\($0).swift" }, swiftSettings: swiftSettings)
 }
 
 let package = Package(
   name: "Tachornis",
   products: [
     .library(name: "Tachornis", targets: ["Tachornis"]),
+    .library(name: "KernelLanguage", targets: ["KernelLanguage"]),
+    .library(name: "Emulator", targets: ["Emulator"]),
     .executable(name: "tachornis", targets: ["tachornis-cli"]),
   ],
   dependencies: [
@@ -67,14 +69,18 @@ let package = Package(
   targets: [
     // Floor 0
     .target(name: "CKernels"),
+    .target(name: "CDrivers"),
     library("Core"),
     // Floor 1
     library("Tensors", ["Core"]),
+    library("KernelLanguage", ["Core"]),
     library("Formats", ["Core"] + network),
     // Floor 2
     library("CPUBackend", ["Core", "Tensors", "CKernels"]),
+    library("Emulator", ["Core", "KernelLanguage"]),
     library("Networks", ["Core", "Tensors"]),
     // Floor 3
+    library("GPUBackend", ["Core", "Tensors", "KernelLanguage", "Emulator", "CDrivers"]),
     library("Models", ["CKernels", "Core", "Tensors", "Networks", "Formats"]),
     // Floor 4
     library("Quantization", ["Core", "Tensors", "Networks", "Models", "Formats"]),
@@ -84,12 +90,12 @@ let package = Package(
     // Floor 6
     library("Serving", ["Core", "Formats", "Models", "Inference"] + server),
     // Floor 7
-    library("Tachornis", ["Core", "Tensors", "CPUBackend", "Formats", "Networks", "Models", "Training"]),
+    library("Tachornis", ["Core", "Tensors", "CPUBackend", "GPUBackend", "Formats", "Networks", "Models", "Training"]),
     .executableTarget(
       name: "tachornis-cli",
       dependencies: [
-        "Core", "Tensors", "CPUBackend", "CKernels", "Formats", "Networks", "Models", "Quantization", "Training",
-        "Inference", "Serving", argumentParser,
+        "Core", "Tensors", "CPUBackend", "CKernels", "KernelLanguage", "Emulator", "GPUBackend", "Formats", "Networks",
+        "Models", "Quantization", "Training", "Inference", "Serving", argumentParser,
       ],
       swiftSettings: swiftSettings),
 
@@ -103,6 +109,12 @@ let package = Package(
       swiftSettings: swiftSettings),
     tests("CoreTests", ["Core"]),
     tests("TensorsTests", ["Core", "Tensors", "CPUBackend"], exclude: ["Fixtures"]),
+    tests("KernelLanguageTests", ["Core", "KernelLanguage"]),
+    tests("EmulatorTests", ["Core", "KernelLanguage", "Emulator"]),
+    .target(name: "FakeDrivers", dependencies: ["CDrivers"], path: "Tests/FakeDrivers"),
+    tests(
+      "GPUBackendTests",
+      ["Core", "Tensors", "KernelLanguage", "Emulator", "CDrivers", "FakeDrivers", "GPUBackend", "CPUBackend"]),
     tests("FormatsTests", ["Core", "Formats"], exclude: ["Fixtures"]),
     tests("CPUBackendTests", ["Core", "Tensors", "CPUBackend", "CKernels"]),
     tests("NetworksTests", ["Core", "Tensors", "CPUBackend", "Networks"]),
@@ -117,6 +129,9 @@ let package = Package(
       "ServingTests", ["Core", "Tensors", "CPUBackend", "Formats", "Models", "Inference", "Serving"] + network,
       exclude: ["Fixtures"]),
     tests("CommandTests", ["Core", "Formats", "tachornis-cli"]),
+    .executableTarget(
+      name: "ProductLadder", dependencies: ["KernelLanguage", "Emulator"], path: "Examples/ProductLadder",
+      swiftSettings: swiftSettings),
   ] + examples.map(example),
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11

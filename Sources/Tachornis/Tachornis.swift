@@ -7,6 +7,7 @@
 @_exported public import CPUBackend
 @_exported public import Core
 @_exported public import Formats
+@_exported public import GPUBackend
 @_exported public import Models
 @_exported public import Networks
 @_exported public import Tensors
