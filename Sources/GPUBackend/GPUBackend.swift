@@ -1,6 +1,6 @@
 // Runs programs on a GPU, real or emulated.
 
-internal import KernelLanguage
+public import KernelLanguage
 internal import Synchronization
 public import Tensors
 
@@ -20,6 +20,9 @@ public final class GPUBackend: Backend {
 
   /// Kernels of one target compute the same on every chip that runs it.
   public var arithmetic: String { "gpu (\(device.target.name))" }
+
+  /// All that programs have asked for so far, each once.
+  public var madeKernels: [Kernel] { kernels.kernels }
 
   public func compile(_ program: Program) throws -> any Executable {
     try kernels.turn.withLock { _ in try GPUExecutable(program, kernels: kernels) }

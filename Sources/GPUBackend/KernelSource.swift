@@ -25,6 +25,10 @@ final class KernelCache: Sendable {
   /// `Hashable` keys of many types; as each is `Sendable`, so is the whole.
   private struct Key: @unchecked Sendable, Hashable { let source: AnyHashable }
   private let loaded = Mutex<[Key: LoadedKernel]>([:])
+  private let made = Mutex<[Kernel]>([])
+
+  /// In the order in which they were first asked for.
+  var kernels: [Kernel] { made.withLock { $0 } }
 
   init(_ device: any GPUDevice) { self.device = device }
 
@@ -35,6 +39,7 @@ final class KernelCache: Sendable {
     let kernel = LoadedKernel(
       module: try device.load(made.module), name: made.name, sharedBytes: made.sharedBytes)
     loaded.withLock { $0[key] = kernel }
+    self.made.withLock { $0.append(made) }
     return kernel
   }
 }

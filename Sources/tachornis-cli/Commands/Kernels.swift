@@ -13,8 +13,8 @@ struct Kernels: ParsableCommand {
     abstract: "Show the GPU kernels that a model is made of, as PTX, and what the assembler says of them.",
     discussion: """
       Examples:
-        tachornis kernels --model gpt2-124m
-        tachornis kernels --model gpt2-124m --target sm_100a --out kernels
+        tachornis kernels --model gpt2
+        tachornis kernels --model gpt2 --target sm_100a --out kernels
         tachornis kernels --model llama --target sm_80
 
       Needs no GPU. For a preset these are the kernels of a training step, for a model on disk those of reading and writing. \
@@ -49,8 +49,7 @@ struct Kernels: ParsableCommand {
   }
 
   func run() throws {
-    let device = AssemblyDevice(PTXTarget(target))
-    let backend = GPUBackend(device)
+    let backend = GPUBackend(AssemblyDevice(PTXTarget(target)))
     if FileManager.default.fileExists(atPath: model) {
       let pretrained = try PretrainedModel(path: model)
       let generator = try Generator(pretrained, backend: backend)
@@ -67,27 +66,27 @@ struct Kernels: ParsableCommand {
         GPT(shape), optimizer: AdamWOptimizer(), compute: precision.element, batch: batch, length: length, clip: 1,
         backend: backend)
     }
-    try report(device.modules)
+    try report(backend.madeKernels)
   }
 
-  private func report(_ modules: [PTXModule]) throws {
+  private func report(_ kernels: [Kernel]) throws {
     if let out { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) }
     let assembler = OfflineAssembler.find()
     let heading = ["kernel", "registers", "shared bytes", "barriers", "spilled bytes"]
     writeOutput(line(heading))
     var complaints: [String] = []
-    for (index, module) in modules.enumerated() {
-      if let out { try AtomicFile.write(module.text, to: "\(out)/\(index)-\(module.kernels[0].name).ptx") }
+    for (index, kernel) in kernels.enumerated() {
+      if let out { try AtomicFile.write(kernel.module.text, to: "\(out)/\(index)-\(kernel.name).ptx") }
       guard let assembler else {
-        for kernel in module.kernels { writeOutput(line([kernel.name, "-", "-", "-", "-"])) }
+        writeOutput(line([kernel.name, "-", "\(kernel.sharedBytes)", "-", "-"]))
         continue
       }
-      for kernel in try assembler.assemble(module) {
+      for assembled in try assembler.assemble(kernel.module) {
+        let shared = kernel.sharedBytes + assembled.sharedBytes
         writeOutput(
           line(
-            [kernel.name] + [kernel.registers, kernel.sharedBytes, kernel.barriers, kernel.spillBytes].map(String.init))
-        )
-        complaints += kernel.complaints.map { "\(kernel.name): \($0)" }
+            [kernel.name] + [assembled.registers, shared, assembled.barriers, assembled.spillBytes].map(String.init)))
+        complaints += assembled.complaints.map { "\(kernel.name): \($0)" }
       }
     }
     if assembler == nil {
