@@ -25,6 +25,7 @@ import Testing
     let measured = try #require(all.first { $0["name"]?.string == "softmax" })
     #expect(measured["error"] == nil, "\(outcome)")
     #expect((measured["seconds"]?.double ?? 0) > 0)
+    #expect(measured["unchecked"]?.array?.isEmpty == true)
     #expect(measured["bound"]?.string?.isEmpty == false)
     // What memory gives comes first, since the goal refers to it.
     #expect(all.dropFirst().first?["name"]?.string == "memory")

@@ -1,8 +1,8 @@
-// An mbarrier in a block's shared memory: its counts, who arrived, what arrivals let waiters know, and which copies are still on
-// their way to it.
+// An mbarrier in a block's shared memory: its counts, who arrived, what arrivals let waiters know, and which copies
+// are still on their way to it.
 //
-// Invariant: its 8 bytes belong to mbarrier instructions alone: the shadow has them as never written, so that loads of them are
-// refused, and stores to them are noticed by the next mbarrier instruction.
+// Invariant: its 8 bytes belong to mbarrier instructions alone: the shadow has them as never written, so that loads of
+// them are refused, and stores to them are noticed by the next mbarrier instruction.
 //
 // PTX ISA 9.1, "mbarrier"; "Asynchronous operations".
 
@@ -80,7 +80,8 @@ final class BarrierObject: Waitable {
     guard isFenced || !asynchronously && warp.block === block else {
       throw EmulatorError(
         .missingProxyFence, lane: lanes.trailingZeroBitCount,
-        "\(name) is used by \(asynchronously ? "a copy" : "another block"), but no fence has made its mbarrier.init visible "
+        "\(name) is used by \(asynchronously ? "a copy" : "another block"), but no fence has made its mbarrier.init "
+          + "visible "
           + "there: put fence.mbarrier_init.release.cluster behind mbarrier.init, in the same thread")
     }
     try requireUntouched(lanes)
@@ -92,7 +93,8 @@ final class BarrierObject: Waitable {
     guard written == 0 else {
       throw EmulatorError(
         .barrier, lane: lanes.trailingZeroBitCount,
-        "\(name) was overwritten by an instruction that is none of an mbarrier: keep its 8 bytes apart from data, or end it "
+        "\(name) was overwritten by an instruction that is none of an mbarrier: keep its 8 bytes apart from data, or "
+          + "end it "
           + "with mbarrier.inval first")
     }
   }
@@ -167,7 +169,8 @@ final class BarrierObject: Waitable {
     try settle(from: before, nil, order: nil, lanes: 0)
   }
 
-  /// Makes room for an arrival that will come on top of those that were counted (`cp.async.mbarrier.arrive` without `.noinc`).
+  /// Makes room for an arrival that will come on top of those that were counted (`cp.async.mbarrier.arrive` without
+  /// `.noinc`).
   func addPending(lane: Int) throws(EmulatorError) {
     try change(lane) { (state: inout MemoryBarrier) throws(MemoryBarrier.Fault) in try state.addPending() }
   }
@@ -191,7 +194,8 @@ final class BarrierObject: Waitable {
     guard inFlight == 0 else {
       throw EmulatorError(
         .transactionCount, lane: lane,
-        "phase \(before.phase) of \(name) is complete while \(inFlight) bytes of copies that were issued for it are still on "
+        "phase \(before.phase) of \(name) is complete while \(inFlight) bytes of copies that were issued for it are "
+          + "still on "
           + "their way: expect (mbarrier.arrive.expect_tx) the bytes of all copies of the phase")
     }
     guard actor >= 0, let detector = block.cluster.launch.detector else { return }
@@ -211,14 +215,15 @@ final class BarrierObject: Waitable {
     if hadRemote, acquires, scope == .cta {
       throw EmulatorError(
         .race, lane: lanes.trailingZeroBitCount,
-        "the wait has scope .cta, but threads of other blocks have arrived at \(name): what they did is ordered only by "
+        "the wait has scope .cta, but threads of other blocks have arrived at \(name): what they did is ordered only "
+          + "by "
           + ".acquire.cluster")
     }
     if acquires { order.acquire(lanes, completed) } else { order.meet(lanes, completed) }
   }
 
-  /// Throws if a wait for a parity cannot be told from one for the phase after next: the phase that these lanes have not seen
-  /// complete is complete, and the one behind it, too.
+  /// Throws if a wait for a parity cannot be told from one for the phase after next: the phase that these lanes have
+  /// not seen complete is complete, and the one behind it, too.
   func requireCloseBehind(parity: Int, _ warp: Warp, _ lanes: LaneMask) throws(EmulatorError) {
     guard actor >= 0, completions.count >= 2, let order = warp.order else { return }
     let known = order.time(of: phases, lanes)
@@ -227,8 +232,10 @@ final class BarrierObject: Waitable {
     guard parity == seen & 1 else { return }
     throw EmulatorError(
       .parity, lane: lanes.trailingZeroBitCount,
-      "the wait for parity \(parity) is for phase \(seen) of \(name), which is in phase \(state.phase) already: parity tells "
-        + "only the current phase from the one before, so nobody may complete a phase before all who wait have seen the one "
+      "the wait for parity \(parity) is for phase \(seen) of \(name), which is in phase \(state.phase) already: "
+        + "parity tells "
+        + "only the current phase from the one before, so nobody may complete a phase before all who wait have seen "
+        + "the one "
         + "before it")
   }
 
@@ -239,8 +246,10 @@ final class BarrierObject: Waitable {
     guard inFlight == 0, landed == 0 || exit.own.seen[actor] >= landed else {
       throw EmulatorError(
         .exitedPeer,
-        "block \(block.name) exits while bytes may still be copied to it, of which \(name) will be told: wait for that phase "
-          + "before the end, and let the blocks of a cluster end together with barrier.cluster.arrive and barrier.cluster.wait"
+        "block \(block.name) exits while bytes may still be copied to it, of which \(name) will be told: wait for "
+          + "that phase "
+          + "before the end, and let the blocks of a cluster end together with barrier.cluster.arrive and "
+          + "barrier.cluster.wait"
       )
     }
     guard state.transactions == 0 else {

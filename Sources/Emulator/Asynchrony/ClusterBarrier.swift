@@ -1,7 +1,7 @@
 // The barrier of a cluster: `barrier.cluster.arrive` and `barrier.cluster.wait`.
 //
-// Invariant: a lane is in one of three states: not arrived, arrived in the current phase, or free to leave the phase before;
-// threads that have exited are not waited for.
+// Invariant: a lane is in one of three states: not arrived, arrived in the current phase, or free to leave the phase
+// before; threads that have exited are not waited for.
 //
 // PTX ISA 9.1, `barrier.cluster`.
 

@@ -1,6 +1,7 @@
 // An mbarrier as a value: phases, arrivals, and bytes that copies still have to bring.
 //
-// A phase is complete when no arrival is pending and the transaction count is 0; then the next begins with all arrivals pending.
+// A phase is complete when no arrival is pending and the transaction count is 0; then the next begins with all
+// arrivals pending.
 // Invariant: counts are within what the hardware's object holds; an operation that throws has changed nothing.
 //
 // PTX ISA 9.1, "Parallel Synchronization and Communication Instructions: mbarrier".
@@ -89,7 +90,8 @@ package struct MemoryBarrier: Hashable {
       throw Fault(
         code: .barrier,
         problem:
-          "\(count) arrivals with .noComplete at an mbarrier whose phase \(phase) waits for \(pending): the last arrival "
+          "\(count) arrivals with .noComplete at an mbarrier whose phase \(phase) waits for \(pending): the last "
+          + "arrival "
           + "must not be one of these")
     }
     pending -= max(count, 0)
@@ -137,7 +139,8 @@ package struct MemoryBarrier: Hashable {
       throw Fault(
         code: .parity,
         problem:
-          "the state is that of phase \(asked), and the mbarrier is in phase \(phase): wait for each phase before the next "
+          "the state is that of phase \(asked), and the mbarrier is in phase \(phase): wait for each phase before "
+          + "the next "
           + "is complete")
     }
     return asked < phase

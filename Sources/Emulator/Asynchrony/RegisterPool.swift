@@ -1,7 +1,7 @@
 // The registers of a block, as `setmaxnreg` gives them back and asks for them.
 //
-// Invariant: what the warps hold and what is free is what the launch reserved. Registers of warps that have exited stay with them:
-// only `setmaxnreg.dec` gives some back.
+// Invariant: what the warps hold and what is free is what the launch reserved. Registers of warps that have exited
+// stay with them: only `setmaxnreg.dec` gives some back.
 //
 // PTX ISA 9.1, `setmaxnreg`.
 
@@ -84,7 +84,8 @@ extension ThreadBlock {
     else {
       throw EmulatorError(
         .registerBudget,
-        "the assembler ignores setmaxnreg, as it does not know how many registers the kernel starts with: add .maxnreg, or "
+        "the assembler ignores setmaxnreg, as it does not know how many registers the kernel starts with: add "
+          + ".maxnreg, or "
           + ".maxntid with .minnctapersm")
     }
     let pool = RegisterPool(self, perThread: perThread)

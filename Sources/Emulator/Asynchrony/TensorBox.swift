@@ -1,8 +1,9 @@
-// The box of a tensor that one copy moves, row by row: where each row lies in global memory, which of it is inside of the tensor,
-// and where it goes in shared memory.
+// The box of a tensor that one copy moves, row by row: where each row lies in global memory, which of it is inside of
+// the tensor, and where it goes in shared memory.
 //
-// Invariant: rows are in the order of the box, the innermost axis within a row; in shared memory they follow each other without
-// gaps, before the swizzle, which works on the address. `bytes` counts what lies outside of the tensor, too.
+// Invariant: rows are in the order of the box, the innermost axis within a row; in shared memory they follow each
+// other without gaps, before the swizzle, which works on the address. `bytes` counts what lies outside of the tensor,
+// too.
 //
 // PTX ISA 9.1, "Tensors": bounding box, tiled mode, out-of-boundary access, swizzling modes.
 
@@ -66,8 +67,8 @@ package struct TensorBox {
       skipped: (first - start[0]) * size, count: (end - first) * size, address: UInt64(address + first * size))
   }
 
-  /// Calls `body` with the parts of bytes `from..<to` of a row that lie together in shared memory, and where, for a box whose
-  /// first byte is at `target`.
+  /// Calls `body` with the parts of bytes `from..<to` of a row that lie together in shared memory, and where, for a
+  /// box whose first byte is at `target`.
   package func forEachChunk(
     row index: Int, _ from: Int, _ to: Int, target: Int, _ body: (_ offset: Int, _ count: Int, _ place: Int) -> Void
   ) {

@@ -1,7 +1,7 @@
 // One tensor copy on its way: a box of a tensor in global memory, to or from shared memory.
 //
-// Invariant: an mbarrier is told of all bytes of the box, also of those outside of the tensor; those are filled when they are
-// read, and left alone when they are written.
+// Invariant: an mbarrier is told of all bytes of the box, also of those outside of the tensor; those are filled when
+// they are read, and left alone when they are written.
 //
 // PTX ISA 9.1, `cp.async.bulk.tensor`, `cp.reduce.async.bulk.tensor`.
 
@@ -102,7 +102,8 @@ struct TensorTransfer {
 
   // MARK: To global memory
 
-  /// Sends the box to global memory, as a part of the thread's bulk group: first shared memory is read, later the tensor written.
+  /// Sends the box to global memory, as a part of the thread's bulk group: first shared memory is read, later the
+  /// tensor written.
   func store(_ reduction: BulkReduction?) throws(EmulatorError) {
     let groups = warp.groups.bulk(lane)
     let group = groups.issue(by: warp, lane)

@@ -1,7 +1,7 @@
 // Groups of asynchronous copies: what a warp's threads have issued, committed and waited for.
 //
-// Groups of one thread are complete in the order in which they were committed, for those that wait. Invariant: a wait lets a
-// thread on only when all groups but the last n that it committed have landed.
+// Groups of one thread are complete in the order in which they were committed, for those that wait. Invariant: a wait
+// lets a thread on only when all groups but the last n that it committed have landed.
 //
 // PTX ISA 9.1, "Asynchronous copy: completion mechanisms", async-group and bulk async-group.
 
@@ -72,8 +72,8 @@ final class CopyGroups: Waitable {
   /// `cp.async.commit_group`
   func commit(_ lanes: LaneMask) { Lanes.each(lanes) { committed[$0] += 1 } }
 
-  /// Whether all groups but the last `left` of these lanes are done; with nil, all that was issued. Returns the time of the latest copy
-  /// in them, nil if they are not done.
+  /// Whether all groups but the last `left` of these lanes are done; with nil, all that was issued. Returns the time
+  /// of the latest copy in them, nil if they are not done.
   func wait(_ lanes: LaneMask, left: Int?) -> Time? {
     var latest: Time = 0
     for copy in copies where copy.lanes & lanes != 0 {
@@ -121,6 +121,8 @@ final class BulkGroups: Waitable {
 
   private var open = Group()
   private var groups: [Group] = []
+  /// When the latest group was committed of those that are not listed any more.
+  private var forgotten: Time = 0
   /// Actors of the detector: those who wait with `.read` know the first one.
   private(set) var readActor = -1
   private(set) var actor = -1
@@ -159,9 +161,13 @@ final class BulkGroups: Waitable {
   /// The thread goes on, and knows from now on that those groups are done. Returns up to which time.
   func pass(left: Int, onlyReads: Bool) -> Time {
     let meant = groups.dropLast(left)
-    let known = meant.last?.committed ?? 0
+    let known = max(forgotten, meant.last?.committed ?? 0)
     for group in meant { group.isKnownToBeRead = true }
-    if !onlyReads { groups.removeFirst(meant.count) }
+    // What is done need not be asked for again.
+    while let first = groups.first, first.isKnownToBeRead, first.reading == 0, first.writing == 0 {
+      forgotten = max(forgotten, first.committed)
+      groups.removeFirst()
+    }
     return known
   }
 

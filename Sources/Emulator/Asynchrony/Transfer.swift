@@ -113,7 +113,8 @@ enum BulkTargets {
     guard mask > 0, mask < 1 << cluster.blocks.count else {
       throw EmulatorError(
         .outOfBounds, lane: lane,
-        "the multicast mask 0x\(String(mask, radix: 16)) names blocks that a cluster of \(cluster.blocks.count) does not have, "
+        "the multicast mask 0x\(String(mask, radix: 16)) names blocks that a cluster of \(cluster.blocks.count) does "
+          + "not have, "
           + "or none")
     }
     var result: [(ThreadBlock, BarrierObject)] = []
@@ -129,7 +130,8 @@ enum BulkTargets {
       guard let told = owner.memoryBarriers[barrier.offset] else {
         throw EmulatorError(
           .barrier, lane: lane,
-          "there is no mbarrier at shared 0x\(String(barrier.offset, radix: 16)) of block \(owner.name), which the copy to block "
+          "there is no mbarrier at shared 0x\(String(barrier.offset, radix: 16)) of block \(owner.name), which the "
+            + "copy to block "
             + "\(block.name) must tell: initialise it there, too, before the copy is issued")
       }
       if told !== barrier { try told.requireVisible(to: warp, 1 << LaneMask(lane), asynchronously: true) }

@@ -1,4 +1,5 @@
-// What instructions for asynchronous work have in common: addresses of lanes, objects in shared memory, orders and scopes.
+// What instructions for asynchronous work have in common: addresses of lanes, objects in shared memory, orders and
+// scopes.
 
 internal import KernelLanguage
 
@@ -45,7 +46,8 @@ struct ObjectOperand {
     guard offset % alignment == 0 else {
       throw EmulatorError(
         .misaligned, lane: lane,
-        "\(what) at shared address 0x\(String(address, radix: 16)) must be at a multiple of \(alignment): declare it with "
+        "\(what) at shared address 0x\(String(address, radix: 16)) must be at a multiple of \(alignment): declare it "
+          + "with "
           + ".align \(alignment), or round its address up")
     }
     return (block, offset)
@@ -72,7 +74,8 @@ extension ObjectOperand {
     guard let barrier = block.memoryBarriers[offset] else {
       throw EmulatorError(
         .barrier, lane: lane,
-        "there is no mbarrier at shared 0x\(String(offset, radix: 16)) of block \(block.name): initialise it with mbarrier.init "
+        "there is no mbarrier at shared 0x\(String(offset, radix: 16)) of block \(block.name): initialise it with "
+          + "mbarrier.init "
           + "before it is used")
     }
     try barrier.requireVisible(to: warp, 1 << LaneMask(lane), asynchronously: asynchronously)
@@ -112,6 +115,7 @@ extension Modifiers {
     }
   }
 
-  /// The state space of an object in shared memory: `.shared`, `.shared::cta`, `.shared::cluster`, or none for a generic address.
+  /// The state space of an object in shared memory: `.shared`, `.shared::cta`, `.shared::cluster`, or none for a
+  /// generic address.
   mutating func takeSharedSpace() -> String? { take(oneOf: ["shared", "shared::cta", "shared::cluster"]) }
 }

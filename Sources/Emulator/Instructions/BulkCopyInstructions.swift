@@ -1,5 +1,5 @@
-// Bulk copies of bytes that lie together: `cp.async.bulk` between global memory, the block's shared memory and that of other blocks,
-// `cp.reduce.async.bulk`, and bulk groups.
+// Bulk copies of bytes that lie together: `cp.async.bulk` between global memory, the block's shared memory and that of
+// other blocks, `cp.reduce.async.bulk`, and bulk groups.
 //
 // PTX ISA 9.1, "Bulk copy"; the copies run in the async proxy.
 

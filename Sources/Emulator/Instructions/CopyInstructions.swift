@@ -1,5 +1,5 @@
-// Copies of a few bytes by each thread: `cp.async.ca`, `cp.async.cg`, their groups, and `cp.async.mbarrier.arrive`; and the door to the
-// bulk copies, which share the opcode.
+// Copies of a few bytes by each thread: `cp.async.ca`, `cp.async.cg`, their groups, and `cp.async.mbarrier.arrive`;
+// and the door to the bulk copies, which share the opcode.
 //
 // PTX ISA 9.1, "Non-bulk copy: cp.async"; the copies write through the generic proxy.
 

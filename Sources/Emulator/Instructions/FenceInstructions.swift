@@ -1,4 +1,5 @@
-// Fences of asynchronous work: `fence.mbarrier_init`, `fence.proxy.async`, `fence.proxy.tensormap`, `fence.proxy.alias`.
+// Fences of asynchronous work: `fence.mbarrier_init`, `fence.proxy.async`, `fence.proxy.tensormap`,
+// `fence.proxy.alias`.
 //
 // They move nothing here, as the emulator's memory has no caches; they tell the detector what the program may rely on.
 //
@@ -52,7 +53,8 @@ enum FenceInstructions {
     }
   }
 
-  /// `fence.proxy.tensormap::generic.acquire.gpu [map], 128` and its `.release`: a map that was changed in memory may be used.
+  /// `fence.proxy.tensormap::generic.acquire.gpu [map], 128` and its `.release`: a map that was changed in memory may
+  /// be used.
   private static func tensorMapFence(
     _ context: inout DecodingContext, _ instruction: PTXInstruction, _ rest: Modifiers
   ) throws(EmulatorError) -> Step {

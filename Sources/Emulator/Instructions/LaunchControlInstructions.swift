@@ -41,7 +41,8 @@ enum LaunchControlInstructions {
 
   // MARK: The grid before
 
-  /// `griddepcontrol.launch_dependents`, `griddepcontrol.wait`: the emulator runs one grid after the other, so only the detector hears of it.
+  /// `griddepcontrol.launch_dependents`, `griddepcontrol.wait`: the emulator runs one grid after the other, so only
+  /// the detector hears of it.
   static func dependency(
     _ context: inout DecodingContext, _ instruction: PTXInstruction
   ) throws(EmulatorError) -> Step {

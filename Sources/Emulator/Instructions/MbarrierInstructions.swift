@@ -1,7 +1,8 @@
-// mbarriers: `mbarrier.init`, `.inval`, `.expect_tx`, `.complete_tx`, `.arrive`, `.arrive_drop`, `.test_wait`, `.try_wait`,
-// `.pending_count`.
+// mbarriers: `mbarrier.init`, `.inval`, `.expect_tx`, `.complete_tx`, `.arrive`, `.arrive_drop`, `.test_wait`,
+// `.try_wait`, `.pending_count`.
 //
-// A wait that may suspend the thread (`try_wait`) blocks here, but now and then it gives up, as the hardware does after a while.
+// A wait that may suspend the thread (`try_wait`) blocks here, but now and then it gives up, as the hardware does
+// after a while.
 //
 // PTX ISA 9.1, "Parallel Synchronization and Communication Instructions: mbarrier".
 
@@ -163,7 +164,8 @@ enum MbarrierInstructions {
           guard barrier.block === warp.block || !releases || scope >= .cluster else {
             throw EmulatorError(
               .race, lane: lane,
-              "the arrival at an mbarrier of block \(barrier.block.name) has scope .cta, which orders nothing between blocks: "
+              "the arrival at an mbarrier of block \(barrier.block.name) has scope .cta, which orders nothing "
+                + "between blocks: "
                 + "write .release.cluster")
           }
           latest = (barrier, address)

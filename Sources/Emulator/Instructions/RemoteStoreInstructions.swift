@@ -50,7 +50,8 @@ enum RemoteStoreInstructions {
         guard told.block === block else {
           throw EmulatorError(
             .barrier, lane: lane,
-            "the value goes to block \(block.name), and must tell an mbarrier of that block, not of block \(told.block.name)"
+            "the value goes to block \(block.name), and must tell an mbarrier of that block, not of block "
+              + "\(told.block.name)"
           )
         }
         var bytes: [UInt8] = []

@@ -1,5 +1,5 @@
-// Copies of boxes of tensors: `cp.async.bulk.tensor` with 1 to 5 axes, tiled or by listed rows, `cp.reduce.async.bulk.tensor`,
-// `cp.async.bulk.prefetch.tensor`, `prefetch.tensormap`.
+// Copies of boxes of tensors: `cp.async.bulk.tensor` with 1 to 5 axes, tiled or by listed rows,
+// `cp.reduce.async.bulk.tensor`, `cp.async.bulk.prefetch.tensor`, `prefetch.tensormap`.
 //
 // PTX ISA 9.1, "Tensor copy"; `.im2col` forms are refused.
 
@@ -27,7 +27,8 @@ enum TensorCopyInstructions {
       guard map.dimensions.count == rank else {
         throw EmulatorError(
           .tensorMap, lane: lane,
-          "the tensor map has \(map.dimensions.count) axes, the instruction is for \(rank): use .\(map.dimensions.count)d, or "
+          "the tensor map has \(map.dimensions.count) axes, the instruction is for \(rank): use "
+            + ".\(map.dimensions.count)d, or "
             + "another map")
       }
       guard map.elementStrides[0] == 1 else {
@@ -112,7 +113,8 @@ enum TensorCopyInstructions {
     guard case .address(let base, let offset, let coordinates)? = operand, coordinates.count == (isListed ? 5 : rank)
     else {
       throw context.unsupported(
-        "a copy of \(rank) axes names [map, {\(isListed ? "column, row, row, row, row" : "one coordinate for each axis")}]"
+        "a copy of \(rank) axes names [map, "
+          + "{\(isListed ? "column, row, row, row, row" : "one coordinate for each axis")}]"
       )
     }
     let map = try context.address(base, offset: offset)

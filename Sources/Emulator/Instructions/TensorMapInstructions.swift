@@ -28,7 +28,8 @@ enum TensorMapInstructions {
     var hasAxis: Bool { [.box, .dimension, .stride, .step].contains(self) }
   }
 
-  /// `tensormap.replace.tile.global_address.shared::cta.b1024.b64 [map], value`, with the axis before the value where there is one.
+  /// `tensormap.replace.tile.global_address.shared::cta.b1024.b64 [map], value`, with the axis before the value where
+  /// there is one.
   private static func replace(
     _ context: inout DecodingContext, _ instruction: PTXInstruction
   ) throws(EmulatorError) -> Step {

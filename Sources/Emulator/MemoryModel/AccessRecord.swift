@@ -5,8 +5,8 @@
 /// Memory is shadowed by granules of so many bytes, as a power of two.
 let granuleShift = 4
 
-/// Which lane touched which byte of a granule, in one byte: bits 0 to 4 are the lane that byte 0 has or would have, bits 5 to 7 say
-/// how the others follow.
+/// Which lane touched which byte of a granule, in one byte: bits 0 to 4 are the lane that byte 0 has or would have,
+/// bits 5 to 7 say how the others follow.
 struct LanePattern: Hashable {
   let bits: UInt8
 

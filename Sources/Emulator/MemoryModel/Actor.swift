@@ -1,14 +1,16 @@
-// Who accesses memory, as the detector counts them: warps, parts of warps, and what asynchronous instructions belong to.
+// Who accesses memory, as the detector counts them: warps, parts of warps, and what asynchronous instructions belong
+// to.
 //
-// Invariant: within a cluster, actor 0 is the grid before, actor `1 + rank * warps + warp` that warp of that block; the others follow as
-// they are needed.
+// Invariant: within a cluster, actor 0 is the grid before, actor `1 + rank * warps + warp` that warp of that block;
+// the others follow as they are needed.
 
 /// An actor of a cluster.
 enum MemoryActor {
   /// All of the launch before this one.
   case gridBefore
   case warp(rank: Int, warp: Int)
-  /// Some lanes of a warp. They access nothing: what they release is known by their clock, so that it does not speak for the other lanes.
+  /// Some lanes of a warp. They access nothing: what they release is known by their clock, so that it does not speak
+  /// for the other lanes.
   case lanes(LaneMask, of: Int)
   /// An mbarrier: copies that are complete with a phase of it.
   case barrier(address: UInt64)

@@ -1,7 +1,7 @@
 // Accesses of asynchronous instructions: they begin when the instruction is issued, and end when the effect lands.
 //
-// Invariant: from its beginning to its end an access is in flight: no other access may conflict with it, whatever either knows. From
-// its end on, those may follow that know its actor (an mbarrier, a group) up to its time.
+// Invariant: from its beginning to its end an access is in flight: no other access may conflict with it, whatever
+// either knows. From its end on, those may follow that know its actor (an mbarrier, a group) up to its time.
 //
 // For copies, wgmma and tcgen05:
 //   let access = AsynchronousAccess(by: warp, lanes, actor: …)     // when it is issued
@@ -76,7 +76,8 @@ struct AsynchronousAccess {
       if let first = shadow.firstUninitialised(offset, count) {
         throw EmulatorError(
           .uninitialised, lane: by.lanes.trailingZeroBitCount,
-          "byte \(done + first - offset) of \(count) at \(place.description(on: by.order.warp.launch.gpu)) is read, but "
+          "byte \(done + first - offset) of \(count) at \(place.description(on: by.order.warp.launch.gpu)) is read, "
+            + "but "
             + "nothing was written to it before: write all that is copied or multiplied")
       }
       done += count
@@ -85,7 +86,8 @@ struct AsynchronousAccess {
 
   /// The effect on `count` bytes has landed: written bytes have data now.
   ///
-  /// - Parameter time: when it counts as done: nil for groups, which complete in order (the time of the issue); now, for what
+  /// - Parameter time: when it counts as done: nil for groups, which complete in order (the time of the issue); now,
+  /// for what
   ///   a phase of an mbarrier completes, whatever the order.
   func end(_ kind: MemoryAccess.Kind, at place: MemoryPlace, _ count: Int, time: Time? = nil, initialises: Bool = true)
   {

@@ -39,13 +39,16 @@ extension RaceDetector {
       time: by.time, cluster: by.cluster, actor: by.actor, bytes: bytes, flags: by.flags, lanes: lanes,
       pc: by.pc)
     let isWrite = by.flags.contains(.write)
-    var free = -1
+    var (free, spare) = (-1, -1)
     for slot in 0..<Shadow.slots {
       let old = records[slot]
       // What was there before the launch is before all that it does, but for a grid that it overlaps.
       if old.time <= by.floor {
-        if old.time <= by.settled || by.order.knowsGridBefore(by.lanes) {
+        if old.time <= by.settled {
           free = slot
+        } else if by.order.knowsGridBefore(by.lanes) {
+          // Other warps may not know it.
+          spare = slot
         } else if old.bytes & bytes != 0, isWrite || old.flags.contains(.write) {
           throw overlap(old, new, window.shadow, granule, by)
         }
@@ -73,7 +76,7 @@ extension RaceDetector {
         free = slot
       }
     }
-    if free < 0 { free = victim(records, Int(by.time) &+ granule) }
+    if free < 0 { free = spare >= 0 ? spare : victim(records, Int(by.time) &+ granule) }
     if free >= 0 { records[free] = new }
   }
 

@@ -24,7 +24,8 @@ extension RaceDetector {
       return EmulatorError(
         .missingProxyFence, lane: lane,
         "\(bytes) are \(deed) through the async proxy, and were \(before) through the generic proxy: put "
-          + "fence.proxy.async\(place.hasPrefix("shared") ? ".shared::cta" : ".global") in between, in the threads that "
+          + "fence.proxy.async\(place.hasPrefix("shared") ? ".shared::cta" : ".global") in between, in the threads "
+          + "that "
           + "wrote, before they tell the others")
     default:
       return EmulatorError(
@@ -45,7 +46,8 @@ extension RaceDetector {
     }
     return EmulatorError(
       .race, lane: new.lanes.lane(of: byte),
-      "the byte at \(place) is \(verb(new.flags)), and was \(verb(old.flags)) by the grid before\(text ?? ""), which may still "
+      "the byte at \(place) is \(verb(new.flags)), and was \(verb(old.flags)) by the grid before\(text ?? ""), which "
+        + "may still "
         + "run: run griddepcontrol.wait first, or launch without overlap")
   }
 
@@ -57,7 +59,8 @@ extension RaceDetector {
     let byte = missing.trailingZeroBitCount
     return EmulatorError(
       .uninitialised, lane: lanes.lane(of: byte),
-      "the byte at \(place(of: window.shadow, granule << granuleShift + byte, by.order.warp)) is read, but nothing was written to "
+      "the byte at \(place(of: window.shadow, granule << granuleShift + byte, by.order.warp)) is read, but nothing "
+        + "was written to "
         + "it before: write it first, or read less")
   }
 
@@ -88,7 +91,8 @@ extension RaceDetector {
   private func remedy(_ old: AccessRecord, _ by: Accessor) -> String {
     guard old.cluster == by.order.cluster.number else {
       return
-        "blocks of different clusters need atomics, or a release and an acquire at .gpu scope (a flag, or another launch)"
+        "blocks of different clusters need atomics, or a release and an acquire at .gpu scope (a flag, or another "
+        + "launch)"
     }
     switch by.order.cluster.actors[Int(old.actor)] {
     case .gridBefore: return "run griddepcontrol.wait first"

@@ -1,12 +1,12 @@
 // The detector of races, of data that nobody has written, and of missing proxy fences.
 //
-// It follows one run of a program, in the order in which the emulator happens to do things, and compares each access with the
-// last ones to the same bytes: those that conflict must be ordered by what the program did in between, whatever the
-// order of this run. Invariant: what it reports is a fault of the program; not all faults are found.
+// It follows one run of a program, in the order in which the emulator happens to do things, and compares each access
+// with the last ones to the same bytes: those that conflict must be ordered by what the program did in between,
+// whatever the order of this run. Invariant: what it reports is a fault of the program; not all faults are found.
 //
-// The order is that of PTX's memory model, simplified to what can only hide faults: program order within a lane, warp-level
-// synchronisation, barriers, mbarriers, completion of asynchronous instructions, release and acquire with fences and
-// atomics. What the generic proxy wrote and
+// The order is that of PTX's memory model, simplified to what can only hide faults: program order within a lane,
+// warp-level synchronisation, barriers, mbarriers, completion of asynchronous instructions, release and acquire with
+// fences and atomics. What the generic proxy wrote and
 // the async proxy reads or overwrites needs a proxy fence on the way, too.
 //
 // PTX ISA 9.1, "Memory Consistency Model" and "Asynchronous operations"; Flanagan and Freund, "FastTrack" (2009).
@@ -20,8 +20,8 @@ final class RaceDetector: MemoryObserver {
   private var released: [UInt64: [UInt32: Clocks]] = [:]
   /// Accesses in global memory before it are before all of the launch that runs.
   @exclusivity(unchecked) private(set) var floor: Time = 0
-  /// Accesses until then are ordered in any case. Later ones, up to `floor`, are those of the grid before, which this one may overlap:
-  /// they are before what follows `griddepcontrol.wait`.
+  /// Accesses until then are ordered in any case. Later ones, up to `floor`, are those of the grid before, which this
+  /// one may overlap: they are before what follows `griddepcontrol.wait`.
   @exclusivity(unchecked) private(set) var settled: Time = 0
   /// Of the grid before.
   private(set) var kernelBefore: DecodedKernel?
@@ -92,8 +92,10 @@ final class RaceDetector: MemoryObserver {
         throw EmulatorError(
           .exitedPeer,
           "block \(warp.block.name) exits, and nothing orders that behind what "
-            + "\(order.cluster.name(of: actor, lane: visit.lanes.trailingZeroBitCount)) did in its shared memory, instruction "
-            + "\(visit.pc) `\(warp.kernel.instructions[Int(visit.pc)])`: let the blocks of a cluster end together, with "
+            + "\(order.cluster.name(of: actor, lane: visit.lanes.trailingZeroBitCount)) did in its shared memory, "
+            + "instruction "
+            + "\(visit.pc) `\(warp.kernel.instructions[Int(visit.pc)])`: let the blocks of a cluster end together, "
+            + "with "
             + "barrier.cluster.arrive and barrier.cluster.wait")
       }
     }
@@ -252,8 +254,8 @@ final class RaceDetector: MemoryObserver {
 
   // MARK: Strong accesses
 
-  /// Strong accesses pass on what their warps know: those that release or come after a fence to those that acquire or come before
-  /// one, at the same address.
+  /// Strong accesses pass on what their warps know: those that release or come after a fence to those that acquire or
+  /// come before one, at the same address.
   private func synchronise(_ access: MemoryAccess, _ addresses: UnsafePointer<UInt64>, _ order: WarpOrder) {
     // What is released with a scope below the GPU's stays in the cluster.
     let isLocal = access.space == .shared || access.scope < .gpu
@@ -304,7 +306,8 @@ final class RaceDetector: MemoryObserver {
     }
   }
 
-  /// What was released at an address, as a cluster knows it. A scope below the GPU's meets the cluster's own releases only.
+  /// What was released at an address, as a cluster knows it. A scope below the GPU's meets the cluster's own releases
+  /// only.
   private func knowledge(
     at address: UInt64, _ scope: MemoryAccess.Scope, _ cluster: ClusterOrder
   ) -> Knowledge? {

@@ -1,9 +1,10 @@
-// What is remembered of a stretch of memory: for each byte whether anything was written to it, and for each granule of 16 bytes the
-// last accesses.
+// What is remembered of a stretch of memory: for each byte whether anything was written to it, and for each granule of
+// 16 bytes the last accesses.
 //
-// Invariant: records that are kept are such that whoever is ordered behind all of them is ordered behind all accesses that they
-// stand for: a write that was ordered behind older accesses takes their place, and so does a read by the same actor. There is
-// room for four; what finds none pushes out another one, which can hide a race and never invents one.
+// Invariant: records that are kept are such that whoever is ordered behind all of them is ordered behind all accesses
+// that they stand for: a write that was ordered behind older accesses takes their place, and so does a read by the
+// same actor. There is room for four; what finds none pushes out another one, which can hide a race and never invents
+// one.
 
 /// The shadow of a block's shared memory, or of a page of global memory.
 final class Shadow {

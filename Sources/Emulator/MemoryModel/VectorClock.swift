@@ -1,9 +1,11 @@
 // Vector clocks: what an actor knows of what the others did.
 //
-// Times are numbers of one counter of the detector, which grows with every release; an access carries the time of its actor's
-// current epoch. Invariant: an access of actor a with time t is before everything that is done by whoever has `clock[a] >= t`.
+// Times are numbers of one counter of the detector, which grows with every release; an access carries the time of its
+// actor's current epoch. Invariant: an access of actor a with time t is before everything that is done by whoever has
+// `clock[a] >= t`.
 //
-// Lamport, "Time, clocks, and the ordering of events in a distributed system" (1978); Flanagan and Freund, "FastTrack" (2009).
+// Lamport, "Time, clocks, and the ordering of events in a distributed system" (1978); Flanagan and Freund, "FastTrack"
+// (2009).
 
 /// A time of the detector; 0 is before everything.
 typealias Time = UInt32

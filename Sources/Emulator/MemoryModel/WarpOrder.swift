@@ -1,8 +1,8 @@
-// What a warp knows: the clocks of its lanes, together as long as they act together, and apart where some of them wait or release
-// alone.
+// What a warp knows: the clocks of its lanes, together as long as they act together, and apart where some of them wait
+// or release alone.
 //
-// Invariant: `known` holds for all lanes of the warp; `partial` adds what some lanes know alone. Accesses of the warp up to
-// `synchronised` are ordered among its lanes; later ones only within a lane.
+// Invariant: `known` holds for all lanes of the warp; `partial` adds what some lanes know alone. Accesses of the warp
+// up to `synchronised` are ordered among its lanes; later ones only within a lane.
 
 /// The order of one warp's accesses among all others.
 final class WarpOrder {
@@ -67,7 +67,8 @@ final class WarpOrder {
     epoch = detector.tick()
   }
 
-  /// What these lanes have got to know from others. It is before what they issue now, and so before whatever that completes.
+  /// What these lanes have got to know from others. It is before what they issue now, and so before whatever that
+  /// completes.
   func acquired(_ lanes: LaneMask) -> Knowledge {
     var all = known
     for part in partial where part.lanes & lanes != 0 { all.join(part.knowledge) }
@@ -149,7 +150,8 @@ final class WarpOrder {
     fenced = Fenced(lanes: lanes, knowledge: found)
   }
 
-  /// `fence.proxy.async`: writes that these lanes know, and their own, are visible to the asynchronous proxy from now on.
+  /// `fence.proxy.async`: writes that these lanes know, and their own, are visible to the asynchronous proxy from now
+  /// on.
   func fenceProxy(_ lanes: LaneMask) {
     var found = Knowledge()
     release(lanes, into: &found)
@@ -217,6 +219,7 @@ final class WarpOrder {
           $0.synchronised >= time && $0.lanes & (lanes | otherLanes) == lanes | otherLanes
         }
     }
+    if self.time(of: other.actor, lanes) >= time { return true }
     let actors =
       [other.actor] + (cluster.parts[other.actor] ?? []).filter { otherLanes & ~$0.lanes == 0 }.map(\.actor)
     return actors.contains { self.time(of: $0, lanes) >= time }

@@ -75,6 +75,9 @@ final class GPUBenchmark {
     return found
   }
 
+  /// Kernels of a case that no check has seen.
+  func unchecked(_ measured: GPUCase) throws -> [String] { try check.unchecked(measured) }
+
   /// Makes a case ready. Another one that was is to be let go of first: `release`.
   func prepare(_ measured: GPUCase) throws -> GPUWork {
     try GPUWork(measured.work, bytes: measured.bytes, on: backend, cacheBytes: cacheBytes)
@@ -106,10 +109,14 @@ final class GPUBenchmark {
     for measured in passes + chosen.filter({ one in !passes.contains { $0.title == one.title } }) {
       do {
         if checks, let problem = problem(measured) { throw CommandError("wrong: \(problem)") }
+        let unchecked = checks ? try unchecked(measured) : []
         let times = try block(measured, seconds: seconds)
         try release()
         if measured.name == "memory" { bandwidth = max(bandwidth, measured.bytes / times.median) }
-        emit(json ? JSONValue.object(line(measured, times)).json : row(measured, times, bandwidth: bandwidth))
+        var line = line(measured, times)
+        if checks { line["unchecked"] = .array(unchecked.map { .string($0) }) }
+        let remark = unchecked.isEmpty ? "" : "  not checked: " + unchecked.joined(separator: ", ")
+        emit(json ? JSONValue.object(line).json : row(measured, times, bandwidth: bandwidth) + remark)
       } catch {
         var line = measured.json
         line["error"] = .string("\(error)")

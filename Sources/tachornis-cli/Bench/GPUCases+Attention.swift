@@ -10,7 +10,8 @@ extension GPUCase {
     let shapes: [[Int]]
     switch scale {
     case .small: shapes = [64, 128].map { [1, 128, 2, $0] }
-    case .medium: shapes = [64, 128].flatMap { [[2, 384, 4, $0], [1, 700, 2, $0], [1, 2048, 8, $0]] }
+    case .medium:
+      shapes = [64, 128].flatMap { [[2, 1024, 2048 / $0, $0], [1, 700, 2048 / $0, $0], [2, 384, 4, $0]] }
     case .full:
       shapes = [64, 128].flatMap { size in
         [1024, 2048, 4096, 8192, 16_384].map { [16_384 / $0, $0, 2048 / size, size] }

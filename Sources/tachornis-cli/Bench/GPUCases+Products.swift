@@ -33,9 +33,9 @@ extension GPUCase {
     switch scale {
     case .small: (plain, other) = ([[256, 256, 128]], [[128, 256, 64]])
     case .medium:
-      // The last has several tiles for each multiprocessor.
+      // The last have several of the largest tiles for each multiprocessor.
       plain = [[1024, 1536, 2048], [1000, 776, 520], [4096, 4096, 1024]]
-      other = [[1024, 768, 512], [520, 776, 1000]]
+      other = [[1024, 768, 512], [520, 776, 1000], [4096, 4096, 512]]
     case .full:
       plain = [4096, 6144, 8192, 16_384].map { [$0, $0, $0] }
       other = [[8192, 8192, 8192]]

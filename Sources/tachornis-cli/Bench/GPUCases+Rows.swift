@@ -7,10 +7,13 @@ extension GPUCase {
     let (shapes, losses, slots): ([[Int]], [[Int]], [[Int]])
     switch scale {
     case .small: (shapes, losses, slots) = ([[16, 384]], [[32, 64, 200]], [[2, 16, 40]])
-    case .medium: (shapes, losses, slots) = ([[300, 8192], [500, 1000]], [[256, 768, 5003]], [[3, 100, 333]])
+    case .medium:
+      (shapes, slots) = ([[300, 8192], [500, 1600]], [[3, 100, 333]])
+      // How a loss is cut into parts, and so which kernels it takes, depends on the whole shape.
+      losses = [[256, 768, 5003], [8192, 768, 50_304], [8192, 2048, 32_768]]
     case .full:
       shapes = [[16_384, 8192], [32_768, 1600]]
-      losses = [[8192, 768, 50_304], [8192, 4096, 128_256]]
+      losses = [[8192, 768, 50_304], [8192, 2048, 32_768]]
       slots = [[48, 2048, 2048]]
     }
     return shapes.flatMap { shape in

@@ -10,6 +10,8 @@ internal import Training
 /// A model, and how much it is given at a time.
 struct GPUTraining: Sendable {
   var preset: String
+  /// Of the preset so many; nil: all.
+  var layers: Int?
   var batch: Int
   var length: Int
   var vocabulary: Int
@@ -17,6 +19,7 @@ struct GPUTraining: Sendable {
   var model: GPTConfiguration {
     guard var model = try? GPTPreset.named(preset).configuration else { preconditionFailure("no preset '\(preset)'") }
     model.vocabulary = vocabulary
+    model.layers = layers ?? model.layers
     return model
   }
 }
@@ -26,7 +29,12 @@ extension GPUCase {
   static func trainings(_ scale: Scale) -> [GPUCase] {
     switch scale {
     case .small: [training(GPUTraining(preset: "gpt2-small", batch: 2, length: 32, vocabulary: 96))]
-    case .medium: [training(GPUTraining(preset: "gpt2-10m", batch: 4, length: 256, vocabulary: 512))]
+    case .medium:
+      [
+        training(GPUTraining(preset: "gpt2-10m", batch: 4, length: 256, vocabulary: 512)),
+        training(GPUTraining(preset: "gpt2", layers: 1, batch: 1, length: 1024, vocabulary: 50_304)),
+        training(GPUTraining(preset: "gpt2-1.5b", layers: 1, batch: 1, length: 1024, vocabulary: 50_304)),
+      ]
     case .full:
       [
         training(GPUTraining(preset: "gpt2", batch: 32, length: 1024, vocabulary: 50_304)),
@@ -56,18 +64,23 @@ final class GPUTrainer {
 
   /// The same numbers on every backend.
   init(_ training: GPUTraining, backend: any Backend) throws {
-    let optimizer = AdamWOptimizer()
-    let made = try TrainingStep(
-      GPT(training.model), optimizer: optimizer, compute: .bfloat16, batch: training.batch, length: training.length,
-      clip: 1, backend: backend)
+    let made = try Self.compile(training, backend: backend)
     step = made
-    state = try DefaultBackend.with(backend) { try TrainingState(made.store, optimizer: optimizer, seed: 1) }
+    state = try DefaultBackend.with(backend) { try TrainingState(made.store, optimizer: AdamWOptimizer(), seed: 1) }
     let random = RandomStream(key: 1)
     let text = (0...(training.batch * training.length)).map {
       Int32(random.integer(at: UInt64($0), below: training.vocabulary))
     }
     let shape: Shape = [training.batch, training.length]
     batches = [(TensorData(Array(text.dropLast()), shape: shape), TensorData(Array(text.dropFirst()), shape: shape))]
+  }
+
+  /// The program of a step.
+  @discardableResult
+  static func compile(_ training: GPUTraining, backend: any Backend) throws -> TrainingStep {
+    try TrainingStep(
+      GPT(training.model), optimizer: AdamWOptimizer(), compute: .bfloat16, batch: training.batch,
+      length: training.length, clip: 1, backend: backend)
   }
 
   /// Takes a step.

@@ -10,7 +10,7 @@ extension GPUCase {
     let (shapes, layers): ([[Int]], [[Int]])
     switch scale {
     case .small: (shapes, layers) = ([[1, 128, 256]], [[128, 256]])
-    case .medium: (shapes, layers) = ([[1, 1024, 2048], [3, 520, 1152], [1, 8192, 8192]], [[512, 1024]])
+    case .medium: (shapes, layers) = ([[1, 1024, 8192], [1, 520, 28_672], [3, 520, 1152]], [[8192, 28_672]])
     case .full:
       shapes = [[10_240, 8192], [8192, 8192], [57_344, 8192], [8192, 28_672]].map { [1] + $0 }
       layers = [[8192, 28_672]]

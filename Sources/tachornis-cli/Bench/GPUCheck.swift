@@ -4,6 +4,7 @@
 
 internal import CPUBackend
 internal import GPUBackend
+internal import KernelLanguage
 internal import Tensors
 
 /// Compares a device with the reference.
@@ -11,12 +12,31 @@ struct GPUCheck {
   let backend: GPUBackend
   /// Whether what takes the emulator minutes is left out.
   let isEmulated: Bool
+  private var scales: [GPUCase.Scale] { isEmulated ? [.small] : [.small, .medium] }
+
+  init(backend: GPUBackend, isEmulated: Bool) { (self.backend, self.isEmulated) = (backend, isEmulated) }
+
+  /// Kernels that a case takes and none of the cases that its kind is checked with: a shape may choose other tiles.
+  func unchecked(_ measured: GPUCase) throws -> [String] {
+    let checked = try scales.flatMap(GPUCase.all).filter { $0.kind == measured.kind }.map(kernels)
+    let texts = Set(checked.joined().map(\.text))
+    return try kernels(measured).filter { !texts.contains($0.text) }.map(\.name).sorted()
+  }
+
+  /// The kernels of a case, found without running it.
+  private func kernels(_ measured: GPUCase) throws -> [(name: String, text: String)] {
+    let device = AssemblyDevice(backend.device.target, multiprocessors: backend.device.multiprocessors)
+    switch measured.work {
+    case .graph(let graph): _ = try GPUBackend(device).compile(GPUProgram(graph).program)
+    case .training(let training): try GPUTrainer.compile(training, backend: GPUBackend(device))
+    }
+    return device.modules.map { ($0.kernels.map(\.name).joined(separator: ", "), $0.text) }
+  }
 
   /// Why a kind of case is not to be trusted on the device; nil: it is right on all shapes that are tried.
   func problem(_ kind: String) -> String? {
-    let scales: [(GPUCase.Scale, any Backend)] =
-      [(.small, ReferenceBackend())] + (isEmulated ? [] : [(.medium, CPUBackend())])
-    for (scale, reference) in scales {
+    for scale in scales {
+      let reference: any Backend = scale == .small ? ReferenceBackend() : CPUBackend()
       for measured in GPUCase.all(scale) where measured.kind == kind {
         do {
           if let problem = try problem(measured, reference) {
@@ -53,7 +73,7 @@ struct GPUCheck {
     let trainers = try [backend, reference is ReferenceBackend ? CPUBackend() : reference].map {
       try GPUTrainer(training, backend: $0)
     }
-    for number in 1...(isEmulated ? 2 : 5) {
+    for number in 1...(isEmulated ? 2 : 4) {
       let losses = try trainers.map { try $0() }
       guard abs(losses[0] - losses[1]) <= 0.02 * abs(losses[1]) else {
         return "the loss of step \(number) is \(losses[0]), expected \(losses[1])"

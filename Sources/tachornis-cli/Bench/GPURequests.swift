@@ -4,6 +4,7 @@
 //
 //     {"do": "list"}                              {"cases": [{"title": …, "kind": …, …}, …]}
 //     {"do": "check", "case": title}              {"problem": null}, or what is wrong
+//     {"do": "unchecked", "case": title}          {"kernels": []}: those of the case that no check runs
 //     {"do": "prepare", "case": title}            {"modes": [""]}: the ways in which it can be run
 //     {"do": "measure", "seconds": 0.2}           {"seconds": 0.00141, "samples": […], …}: of what was prepared
 //     {"do": "release"}                           {}
@@ -43,6 +44,8 @@ struct GPURequests {
       return JSONObject([("cases", .array(benchmark.cases.map { .object($0.json) }))])
     case "check":
       return JSONObject([("problem", benchmark.problem(try named(request)).map { .string($0) } ?? .null)])
+    case "unchecked":
+      return JSONObject([("kernels", .array(try benchmark.unchecked(try named(request)).map { .string($0) }))])
     case "prepare":
       let measured = try named(request)
       try release()
@@ -58,7 +61,7 @@ struct GPURequests {
       try release()
       return JSONObject()
     default:
-      throw CommandError("\"do\" is '\(verb)'; it must be list, check, prepare, measure or release.")
+      throw CommandError("\"do\" is '\(verb)'; it must be list, check, unchecked, prepare, measure or release.")
     }
   }
 

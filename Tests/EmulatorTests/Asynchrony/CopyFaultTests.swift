@@ -7,7 +7,8 @@ internal import Testing
 @Suite(.ownThreads) struct CopyFaultTests {
   // MARK: cp.async
 
-  /// Each thread copies 16 bytes in each of two groups, waits for the first, and reads a word of what another thread copied.
+  /// Each thread copies 16 bytes in each of two groups, waits for the first, and reads a word of what another thread
+  /// copied.
   private let groups = Trial(
     """
     mov.u32 %r0, tile; shl.b32 %r1, %t, 4; add.u32 %r2, %r0, %r1;

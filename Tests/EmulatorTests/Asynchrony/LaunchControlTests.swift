@@ -50,7 +50,7 @@ internal import Testing
 
   /// Two launches, the second of which reads what the first has written, and may begin before that has ended.
   @Test func theGridBefore() throws {
-    func run(_ wait: String, overlaps: Bool) throws -> LaunchReport {
+    func run(_ wait: String, overlaps: Bool, seed: UInt64 = 0) throws -> LaunchReport {
       let text = """
         .version 8.0 .target sm_90a .address_size 64
         .visible .entry first(.param .u64 p) { .reg .b64 %d; ld.param.u64 %d, [p]; griddepcontrol.launch_dependents; st.global.u32 [%d], 7; ret; }
@@ -62,7 +62,7 @@ internal import Testing
           ret;
         }
         """
-      let gpu = EmulatedGPU(.h200)
+      let gpu = EmulatedGPU(.h200, options: EmulatedGPU.Options(seed: seed))
       let module = try gpu.load(PTXModule(parsing: text))
       let address = try gpu.allocate(4, name: "data")
       var configuration = LaunchConfiguration(grid: Extent(1), block: Extent(1))
@@ -72,9 +72,11 @@ internal import Testing
     }
     _ = try run("", overlaps: false)
     _ = try run("griddepcontrol.wait;", overlaps: true)
-    _ = try run("@%p griddepcontrol.wait; bar.sync 0;", overlaps: true)
-    for wait in ["", "@%p griddepcontrol.wait;"] {
-      let error = #expect(throws: EmulatorError.self) { try run(wait, overlaps: true) }
+    for seed in 0..<12 as Range<UInt64> {
+      _ = try run("@%p griddepcontrol.wait; bar.sync 0;", overlaps: true, seed: seed)
+    }
+    for (wait, seed) in [("", 0), ("", 1)] + (0..<12).map({ ("@%p griddepcontrol.wait;", $0) }) as [(String, UInt64)] {
+      let error = #expect(throws: EmulatorError.self) { try run(wait, overlaps: true, seed: seed) }
       #expect(error?.code == .race)
       #expect(error?.message.contains("`st.global.u32 [%d], 7` of kernel first") == true)
       #expect(error?.message.contains("griddepcontrol.wait") == true)

@@ -1,5 +1,6 @@
-// A product in the manner of the fastest public kernel for Hopper, small: a cluster of two blocks, tensor copies with multicast, two
-// stages, wgmma, stmatrix, a tensor store, persistent tiles; and the faults that the public one has, each on its own.
+// A product in the manner of the fastest public kernel for Hopper, small: a cluster of two blocks, tensor copies with
+// multicast, two stages, wgmma, stmatrix, a tensor store, persistent tiles; and the faults that the public one has,
+// each on its own.
 //
 // Pranjal Shankhdhar, fast.cu, matmul_12; what PTX asks for beyond it is in the clean kernel here.
 
@@ -9,7 +10,8 @@ internal import Support
 internal import Testing
 
 @Suite(.ownThreads) struct PipelineTests {
-  /// C = A Bᵀ, A of 256 x 256, B of 16 x 256, C of 256 x 16, in bf16; blocks compute 64 x 16 at a time, clusters 128 x 16.
+  /// C = A Bᵀ, A of 256 x 256, B of 16 x 256, C of 256 x 16, in bf16; blocks compute 64 x 16 at a time, clusters 128 x
+  /// 16.
   static let product = Trial(
     """
     .shared .align 1024 .b8 smem[24576];

@@ -6,7 +6,8 @@ internal import Support
 internal import Testing
 
 @Suite(.ownThreads) struct TensorBoxTests {
-  /// Where each byte of the box comes from, nil outside of the tensor, by its place in shared memory: one element at a time.
+  /// Where each byte of the box comes from, nil outside of the tensor, by its place in shared memory: one element at a
+  /// time.
   private func slow(_ map: TensorMap, _ coordinates: [Int], target: Int) -> [Int: UInt64?] {
     var result: [Int: UInt64?] = [:]
     let extents = zip(map.box, map.elementStrides).enumerated().map { $0 == 0 ? $1.0 : ($1.0 + $1.1 - 1) / $1.1 }

@@ -6,9 +6,10 @@ internal import Testing
 
 /// A kernel in PTX with what it is launched with.
 ///
-/// Registers `%r0` to `%r31`, `%d0` to `%d15`, `%h0` to `%h7`, `%f0` to `%f7`, `%p0` to `%p7` and `%q0` are declared; `%t` is the thread in the
-/// block, `%rank` the block in its cluster, `%c` the block in the grid. `%P0`, … are the addresses of the buffers, `%M0`, …
-/// those of the tensor maps. `tile` has 8 KiB of shared memory at a multiple of 1024, `bar` eight mbarriers.
+/// Registers `%r0` to `%r31`, `%d0` to `%d15`, `%h0` to `%h7`, `%f0` to `%f7`, `%p0` to `%p7` and `%q0` are declared;
+/// `%t` is the thread in the block, `%rank` the block in its cluster, `%c` the block in the grid. `%P0`, … are the
+/// addresses of the buffers, `%M0`, … those of the tensor maps. `tile` has 8 KiB of shared memory at a multiple of
+/// 1024, `bar` eight mbarriers.
 struct Trial: Sendable {
   var text: String
   var blocks = 1
