@@ -17,7 +17,7 @@ package struct DeviceCondition: Sendable, Hashable {
 
 /// Watches a device through NVIDIA's management library.
 package final class DeviceMonitor: @unchecked Sendable {
-  private let library: nvml_library
+  private let functions: nvml_library
   private let device: nvml_device
   /// Of the driver: `580.65.06`.
   package let driverVersion: String
@@ -38,7 +38,7 @@ package final class DeviceMonitor: @unchecked Sendable {
   }
 
   package init(_ library: nvml_library, bus: String) throws(GPUError) {
-    self.library = library
+    functions = library
     try Self.check(library.nvmlInit_v2(), "initialise the NVIDIA management library")
     var device: nvml_device?
     try Self.check(library.nvmlDeviceGetHandleByPciBusId_v2(bus, &device), "find device \(bus)")
@@ -65,19 +65,19 @@ package final class DeviceMonitor: @unchecked Sendable {
     }
     var reasons: UInt64 = 0
     try Self.check(
-      library.nvmlDeviceGetCurrentClocksEventReasons(device, &reasons), "ask why the clock is as it is")
+      functions.nvmlDeviceGetCurrentClocksEventReasons(device, &reasons), "ask why the clock is as it is")
     return DeviceCondition(
       multiprocessorMegahertz: try value("ask for the clock") {
-        library.nvmlDeviceGetClockInfo(device, NVML_CLOCK_SM, $0)
+        functions.nvmlDeviceGetClockInfo(device, NVML_CLOCK_SM, $0)
       },
       memoryMegahertz: try value("ask for the memory's clock") {
-        library.nvmlDeviceGetClockInfo(device, NVML_CLOCK_MEMORY, $0)
+        functions.nvmlDeviceGetClockInfo(device, NVML_CLOCK_MEMORY, $0)
       },
-      watts: Double(try value("ask for the power") { library.nvmlDeviceGetPowerUsage(device, $0) }) / 1e3,
+      watts: Double(try value("ask for the power") { functions.nvmlDeviceGetPowerUsage(device, $0) }) / 1e3,
       mostWatts: Double(
-        try value("ask for the limit of power") { library.nvmlDeviceGetEnforcedPowerLimit(device, $0) }) / 1e3,
+        try value("ask for the limit of power") { functions.nvmlDeviceGetEnforcedPowerLimit(device, $0) }) / 1e3,
       celsius: try value("ask for the temperature") {
-        library.nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU, $0)
+        functions.nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU, $0)
       },
       slowdowns: Self.slowdowns(reasons))
   }

@@ -6,7 +6,7 @@ package import CDrivers
 
 /// Names parts of the program for a profiler.
 package final class ProfilerRanges: @unchecked Sendable {
-  private let library: nvtx_library?
+  private let functions: nvtx_library?
 
   /// The ranges of this process, through the library that the system has, if any.
   package static let shared = ProfilerRanges(path: nil)
@@ -18,16 +18,16 @@ package final class ProfilerRanges: @unchecked Sendable {
     self.init(nvtx_open(path, &library, &text, text.count) == 0 ? library : nil)
   }
 
-  package init(_ library: nvtx_library?) { self.library = library }
+  package init(_ library: nvtx_library?) { functions = library }
 
   /// Whether there is a library.
-  package var isOpen: Bool { library != nil }
+  package var isOpen: Bool { functions != nil }
 
   /// Runs `body` as a range, which begins and ends on this thread.
   package func range<Result>(_ name: @autoclosure () -> String, _ body: () throws -> Result) rethrows -> Result {
-    guard let library else { return try body() }
-    _ = library.nvtxRangePushA(name())
-    defer { _ = library.nvtxRangePop() }
+    guard let functions else { return try body() }
+    _ = functions.nvtxRangePushA(name())
+    defer { _ = functions.nvtxRangePop() }
     return try body()
   }
 }
